@@ -1,0 +1,43 @@
+/** Queries on certificates: the intent recorded before signing, the certificate before it is released. */
+import type { Insertable } from 'kysely';
+import type { CertificateRow, Query, Tables } from './database.ts';
+
+/** Throws when the authority has already used the serial number. */
+export async function insertCertificate(query: Query, row: Insertable<Tables['certificates']>): Promise<void> {
+  await query.insertInto('certificates').values(row).execute();
+}
+
+/** Whether the intent was still open: a certificate is recorded once. */
+export async function completeCertificate(
+  query: Query,
+  certificateId: string,
+  { certificate, fingerprint, issuedAt }: { certificate: Uint8Array; fingerprint: string; issuedAt: number },
+): Promise<boolean> {
+  const result = await query
+    .updateTable('certificates')
+    .set({ status: 'ISSUED', certificate, fingerprint, issued_at: issuedAt })
+    .where('certificate_id', '=', certificateId)
+    .where('status', '=', 'ISSUING')
+    .executeTakeFirstOrThrow();
+  return result.numUpdatedRows === 1n;
+}
+
+export async function findCertificate(query: Query, certificateId: string): Promise<CertificateRow | undefined> {
+  return query.selectFrom('certificates').selectAll().where('certificate_id', '=', certificateId).executeTakeFirst();
+}
+
+export async function findCertificateBySerial(
+  query: Query,
+  { caId, serialNumber }: { caId: string; serialNumber: string },
+): Promise<CertificateRow | undefined> {
+  return query
+    .selectFrom('certificates')
+    .selectAll()
+    .where('ca_id', '=', caId)
+    .where('serial_number', '=', serialNumber)
+    .executeTakeFirst();
+}
+
+export async function findCertificateByFingerprint(query: Query, fingerprint: string): Promise<CertificateRow | undefined> {
+  return query.selectFrom('certificates').selectAll().where('fingerprint', '=', fingerprint).executeTakeFirst();
+}

@@ -1,0 +1,66 @@
+/** The exceptions the AWS API answers with: each name with its HTTP status (aws-connector-for-scep API model, "Errors"). */
+
+/** The modelled exceptions of pca-connector-scep. ServiceQuotaExceeded is 402 and Throttling 429 in AWS's model. */
+const serviceExceptionStatus = {
+  AccessDeniedException: 403,
+  BadRequestException: 400,
+  ConflictException: 409,
+  InternalServerException: 500,
+  ResourceNotFoundException: 404,
+  ServiceQuotaExceededException: 402,
+  ThrottlingException: 429,
+  ValidationException: 400,
+} as const;
+
+/** AWS's common errors: what the front door answers before an operation is known. */
+const commonErrorStatus = {
+  ExpiredTokenException: 403,
+  IncompleteSignature: 403,
+  InvalidSignatureException: 403,
+  MalformedHttpRequestException: 400,
+  MissingAuthenticationToken: 403,
+  RequestEntityTooLargeException: 413,
+  RequestExpired: 400,
+  RequestTimeoutException: 408,
+  ServiceUnavailable: 503,
+  UnknownOperationException: 404,
+  UnrecognizedClientException: 403,
+} as const;
+
+const statusByName = { ...serviceExceptionStatus, ...commonErrorStatus };
+export type ServiceExceptionName = keyof typeof statusByName;
+
+/** An answer in AWS's words. `members` are the modelled members beside Message, such as ResourceId or Reason. */
+export class ServiceException extends Error {
+  override readonly name: ServiceExceptionName;
+  readonly statusCode: number;
+  readonly members: Readonly<Record<string, string>>;
+
+  constructor(name: ServiceExceptionName, message: string, members: Record<string, string> = {}, options?: ErrorOptions) {
+    super(message, options);
+    this.name = name;
+    this.statusCode = statusByName[name];
+    this.members = members;
+  }
+}
+
+export type ValidationReason =
+  | 'CA_CERT_VALIDITY_TOO_SHORT'
+  | 'INVALID_CA_USAGE_MODE'
+  | 'INVALID_CONNECTOR_TYPE'
+  | 'INVALID_STATE'
+  | 'NO_CLIENT_TOKEN'
+  | 'UNKNOWN_OPERATION'
+  | 'OTHER';
+
+export function validationException(message: string, Reason: ValidationReason = 'OTHER'): ServiceException {
+  return new ServiceException('ValidationException', message, { Reason });
+}
+
+export function resourceNotFound(ResourceType: 'Connector' | 'Challenge' | 'CertificateAuthority', ResourceId: string): ServiceException {
+  return new ServiceException('ResourceNotFoundException', `${ResourceType} ${ResourceId} does not exist.`, { ResourceId, ResourceType });
+}
+
+export function conflict(ResourceType: 'Connector' | 'Challenge', ResourceId: string, message: string): ServiceException {
+  return new ServiceException('ConflictException', message, { ResourceId, ResourceType });
+}

@@ -1,0 +1,125 @@
+/** Shows that names are read, compared and written as RFC 5280 and RFC 4514 say, and that no name can pass for another in a line of text. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { hex } from '../../../test/support/ber.ts';
+import { refused } from '../../../test/support/pki-error-check.ts';
+import { seed } from '../../../test/support/pki-fixtures.ts';
+import { parseBer, Tag } from './asn1.ts';
+import { objectIdentifier, printableString, sequence, setOf, tlv, utf8String } from './der.ts';
+import { formatName, namesEqual, parseName, parseNameString } from './name.ts';
+
+const commonName = '2.5.4.3';
+const nameOf = (value: Uint8Array, type = commonName) => parseName(parseBer(sequence(setOf(sequence(objectIdentifier(type), value)))));
+
+describe('parseName', () => {
+  it('reads each attribute of each RDN and keeps the bytes', () => {
+    const encoded = hex(
+      '30 26 31 0b 30 09 06 03 55 04 06 13 02 43 48 31 17 30 0a 06 03 55 04 03 0c 03 61 c3 a9 30 09 06 03 55 04 0b 16 02 4f 55',
+    );
+    const name = parseName(parseBer(encoded));
+    assert.deepEqual(name.rdns, [
+      [{ type: '2.5.4.6', value: 'CH', isText: true }],
+      [
+        { type: commonName, value: 'aé', isText: true },
+        { type: '2.5.4.11', value: 'OU', isText: true },
+      ],
+    ]);
+    assert.deepEqual(Buffer.from(name.der), encoded);
+    assert.equal(formatName(name), 'CN=aé+OU=OU,C=CH');
+  });
+
+  it('shows values that are no strings in hexadecimal, times among them', () => {
+    assert.equal(formatName(nameOf(tlv(Tag.bitString, hex('00 ff')), '2.5.4.45')), '2.5.4.45=#030200ff');
+    const dateOfBirth = tlv(Tag.generalizedTime, Buffer.from('19700101000000Z'));
+    assert.equal(formatName(nameOf(dateOfBirth, '1.3.6.1.5.5.7.9.1')), '1.3.6.1.5.5.7.9.1=#180f31393730303130313030303030305a');
+  });
+
+  it('refuses what is no Name', () => {
+    for (const digits of [
+      '30 02 05 00',
+      '30 04 31 02 05 00',
+      '30 09 31 07 30 05 06 03 55 04 03',
+      '30 0b 31 09 30 07 06 03 55 04 03 0c ff',
+      '30 0b 31 09 30 07 0c 01 61 0c 02 61 62',
+      '05 00',
+    ]) {
+      refused(() => parseName(parseBer(hex(digits))), 'malformed');
+    }
+    refused(() => nameOf(tlv(Tag.utf8String, hex('ff'))), 'malformed', /UTF-8/);
+  });
+});
+
+describe('namesEqual', () => {
+  it('compares what names say, not which string types say it', () => {
+    assert.ok(namesEqual(nameOf(utf8String('Lab')), nameOf(printableString('Lab'))));
+    assert.ok(!namesEqual(nameOf(utf8String('Lab')), nameOf(utf8String('lab'))));
+    assert.ok(!namesEqual(parseNameString('CN=a,OU=b'), parseNameString('OU=b,CN=a')));
+    assert.ok(!namesEqual(parseNameString('CN=a,OU=b'), parseNameString('CN=a+OU=b')));
+  });
+
+  it('never takes text for the hexadecimal form of something else', () => {
+    const bits = nameOf(tlv(Tag.bitString, hex('00 ff')));
+    assert.ok(!namesEqual(bits, nameOf(utf8String('#030200ff'))));
+    assert.notEqual(formatName(bits), formatName(nameOf(utf8String('#030200ff'))));
+  });
+});
+
+describe('formatName', () => {
+  it('escapes what RFC 4514 demands', () => {
+    assert.equal(formatName(nameOf(utf8String(' "a",b+c;<d>\\ '))), 'CN=\\ \\"a\\"\\,b\\+c\\;\\<d\\>\\\\\\ ');
+    assert.equal(formatName(nameOf(utf8String(' '))), 'CN=\\ ');
+    assert.equal(formatName(nameOf(utf8String('#a'))), 'CN=\\#a');
+  });
+
+  it('is one line without control characters, whatever the value', () => {
+    for (const text of ['a\nCN=admin', '#\nCN=admin', 'a\u0000b', 'a\u2028b', '\u0085', 'a\u007f']) {
+      // oxlint-disable-next-line no-control-regex -- they are what must not come through
+      assert.doesNotMatch(formatName(nameOf(utf8String(text))), /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/);
+    }
+    assert.equal(formatName(nameOf(utf8String('a\nb'))), 'CN=a\\0ab');
+  });
+});
+
+describe('parseNameString', () => {
+  it('reads the attribute types by name and by number, and spaces around them', () => {
+    assert.equal(formatName(parseNameString('cn = printer 7 , 1.2.3.4=x, C=CH')), 'CN=printer 7,1.2.3.4=x,C=CH');
+    assert.equal(formatName(parseNameString('CN=a\\,b\\ ,O=\\#x\\c3\\a9')), 'CN=a\\,b\\ ,O=\\#xé');
+  });
+
+  it('writes what its string type cannot hold as UTF8String', () => {
+    const tagOf = (text: string) => parseBer(parseNameString(text).der).parts?.[0]?.parts?.[0]?.parts?.[1]?.tag;
+    assert.equal(tagOf('C=CH'), Tag.printableString);
+    assert.equal(tagOf('C=日本'), Tag.utf8String);
+    assert.equal(tagOf('serialNumber=a_b'), Tag.utf8String);
+    assert.equal(tagOf('DC=example'), Tag.ia5String);
+    assert.equal(tagOf('emailAddress=é@example.com'), Tag.utf8String);
+    assert.equal(tagOf('CN=a'), Tag.utf8String);
+  });
+
+  it('gives back every name that formatName wrote', () => {
+    const type = fc.constantFrom('CN', 'O', 'OU', 'C', 'DC', 'emailAddress', 'serialNumber', '1.2.3.4');
+    const value = fc.string({ unit: 'grapheme', minLength: 1, maxLength: 12 });
+    const special = fc.string({
+      unit: fc.constantFrom(' ', '\\', ',', '+', '#', '=', '"', '\n', 'a', '4', '1', 'é'),
+      minLength: 1,
+      maxLength: 8,
+    });
+    fc.assert(
+      fc.property(fc.array(fc.tuple(type, fc.oneof(value, special)), { minLength: 1, maxLength: 4 }), attributes => {
+        const encoded = attributes.map(([shortName, text]) => {
+          const known = parseNameString(`${shortName}=x`).rdns[0]?.[0]?.type ?? '';
+          return setOf(sequence(objectIdentifier(known), utf8String(text)));
+        });
+        const name = parseName(parseBer(sequence(...encoded)));
+        assert.deepEqual(parseNameString(formatName(name)).rdns, name.rdns);
+      }),
+      { seed, numRuns: 1000 },
+    );
+  });
+
+  it('names the part that it cannot read', () => {
+    for (const text of ['', 'CN', '=a', 'XX=a', 'CN=a,b', '3.1=a', 'CN=a,,O=b'])
+      refused(() => parseNameString(text), 'malformed', /is not TYPE=value/);
+  });
+});

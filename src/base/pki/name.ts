@@ -1,0 +1,125 @@
+/** Distinguished names (RFC 5280 section 4.1.2.4): kept as received, compared by what they say, written as RFC 4514 strings. */
+import { type Element, parseBer, Tag } from './asn1.ts';
+import { ia5String, objectIdentifier, printableString, sequence, setOf, utf8String } from './der.ts';
+import { malformed } from './pki-error.ts';
+import { readText, textTags } from './strings-and-times.ts';
+
+interface AttributeTypeAndValue {
+  type: string;
+  /** The value as text; the hexadecimal form `#…` of RFC 4514 section 2.4 when it is no string. */
+  value: string;
+  isText: boolean;
+}
+
+export interface Name {
+  der: Uint8Array;
+  /** The relative distinguished names in the order of the encoding. */
+  rdns: readonly (readonly AttributeTypeAndValue[])[];
+}
+
+const shortNames: Record<string, string> = {
+  '2.5.4.3': 'CN',
+  '2.5.4.4': 'SN',
+  '2.5.4.5': 'serialNumber',
+  '2.5.4.6': 'C',
+  '2.5.4.7': 'L',
+  '2.5.4.8': 'ST',
+  '2.5.4.9': 'street',
+  '2.5.4.10': 'O',
+  '2.5.4.11': 'OU',
+  '2.5.4.12': 'title',
+  '2.5.4.42': 'GN',
+  '2.5.4.43': 'initials',
+  '2.5.4.46': 'dnQualifier',
+  '2.5.4.65': 'pseudonym',
+  '0.9.2342.19200300.100.1.1': 'UID',
+  '0.9.2342.19200300.100.1.25': 'DC',
+  '1.2.840.113549.1.9.1': 'emailAddress',
+  '1.2.840.113549.1.9.2': 'unstructuredName',
+  '1.2.840.113549.1.9.8': 'unstructuredAddress',
+};
+const typesByShortName = new Map(Object.entries(shortNames).map(([oid, name]) => [name.toLowerCase(), oid]));
+/** RFC 5280 appendix A: countryName, serialNumber and dnQualifier are PrintableString; domainComponent and emailAddress IA5String. */
+const printableTypes = new Set(['2.5.4.6', '2.5.4.5', '2.5.4.46']);
+const ia5Types = new Set(['0.9.2342.19200300.100.1.25', '1.2.840.113549.1.9.1']);
+
+export function parseName(element: Element): Name {
+  const rdns = element.elements('Name').map(rdn => rdn.elements('RelativeDistinguishedName').map(parseAttribute));
+  return { der: element.bytes, rdns };
+}
+
+function parseAttribute(element: Element): AttributeTypeAndValue {
+  const fields = element.fields('AttributeTypeAndValue');
+  const type = fields.next(Tag.objectIdentifier, 'type').oid();
+  const value = fields.any('value');
+  fields.end();
+  const isText = textTags.has(value.tag);
+  return { type, value: isText ? readText(value) : `#${value.bytes.toString('hex')}`, isText };
+}
+
+/** The same name: equal octets, or the same attributes with the same text, since some clients write a name anew with other string types. */
+export function namesEqual(a: Name, b: Name): boolean {
+  return Buffer.compare(a.der, b.der) === 0 || JSON.stringify(a.rdns) === JSON.stringify(b.rdns);
+}
+
+/** RFC 4514: the last RDN first. Control characters are escaped as well, so that a name is always one line of a log. */
+export function formatName(name: Name): string {
+  return name.rdns
+    .toReversed()
+    .map(rdn => rdn.map(({ type, value, isText }) => `${shortNames[type] ?? type}=${isText ? escapeText(value) : value}`).join('+'))
+    .join(',');
+}
+
+function escapeText(text: string): string {
+  return (
+    text
+      .replace(/[\\",+;<>]/g, '\\$&')
+      .replace(/^[# ]| $/g, '\\$&')
+      // oxlint-disable-next-line no-control-regex -- the control characters are what must not get through
+      .replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g, character =>
+        [...Buffer.from(character)].map(octet => `\\${octet.toString(16).padStart(2, '0')}`).join(''),
+      )
+  );
+}
+
+/** A Name from an RFC 4514 string such as `CN=printer-7,O=Example`. Throws PkiError malformed with the part that cannot be read. */
+export function parseNameString(text: string): Name {
+  const rdns = splitUnescaped(text, ',').map(rdn => splitUnescaped(rdn, '+').map(parseAttributeString));
+  const der = sequence(...rdns.toReversed().map(rdn => setOf(...rdn.map(encodeAttribute))));
+  return parseName(parseBer(der));
+}
+
+function splitUnescaped(text: string, separator: string): string[] {
+  return text.split(new RegExp(`(?<!(?<!\\\\)(?:\\\\\\\\)*\\\\)\\${separator}`)).map(trimUnescaped);
+}
+
+function trimUnescaped(text: string): string {
+  return text.replace(/^ +|(?<!\\) +$/g, '');
+}
+
+function parseAttributeString(text: string): AttributeTypeAndValue {
+  const equals = text.indexOf('=');
+  const typeName = text.slice(0, equals).trim();
+  const type = typesByShortName.get(typeName.toLowerCase()) ?? (/^[0-2](\.\d+)+$/.test(typeName) ? typeName : undefined);
+  if (equals < 1 || type === undefined)
+    throw malformed(`"${text}" is not TYPE=value with a type such as CN, O, OU, C, ST, L, DC, UID or an OID`);
+  return { type, value: unescapeValue(trimUnescaped(text.slice(equals + 1))), isText: true };
+}
+
+/** `\\XX` pairs are octets of UTF-8 (RFC 4514 section 2.4); any other escaped character stands for itself. */
+function unescapeValue(text: string): string {
+  return text.replace(/((?:\\[0-9a-f]{2})+)|\\(.)/gi, (_, pairs?: string, character?: string) =>
+    pairs === undefined ? (character ?? '') : Buffer.from(pairs.replaceAll('\\', ''), 'hex').toString('utf8'),
+  );
+}
+
+function encodeAttribute({ type, value }: AttributeTypeAndValue): Uint8Array {
+  return sequence(objectIdentifier(type), encodeText(type, value));
+}
+
+/** What its type's own string cannot hold is written as UTF8String, so that the name still says what was meant. */
+function encodeText(type: string, value: string): Uint8Array {
+  if (printableTypes.has(type) && /^[A-Za-z0-9 '()+,\-./:=?]*$/.test(value)) return printableString(value);
+  if (ia5Types.has(type) && /^[\u0020-\u007e]*$/.test(value)) return ia5String(value);
+  return utf8String(value);
+}

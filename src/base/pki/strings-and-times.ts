@@ -1,0 +1,91 @@
+/** The character strings and times of ASN.1 as JavaScript values: what a DirectoryString says and when a Validity begins and ends. */
+import { type Element, Tag } from './asn1.ts';
+import { malformed } from './pki-error.ts';
+
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
+/** The tags of what `readText` reads. */
+export const textTags: ReadonlySet<number> = new Set([
+  Tag.utf8String,
+  Tag.numericString,
+  Tag.printableString,
+  Tag.teletexString,
+  Tag.ia5String,
+  Tag.visibleString,
+  Tag.universalString,
+  Tag.bmpString,
+]);
+
+/**
+ * The text of any character string. The strings of one octet a character are read as Latin-1 whatever their repertoire, as every implementation
+ * does in practice. Throws PkiError on octets that are no Unicode.
+ */
+export function readText(element: Element): string {
+  const octets = element.octets();
+  switch (element.tag) {
+    case Tag.utf8String:
+      try {
+        return utf8.decode(octets);
+      } catch (cause) {
+        throw malformed('a UTF8String is not UTF-8', { cause });
+      }
+    case Tag.numericString:
+    case Tag.printableString:
+    case Tag.visibleString:
+    case Tag.ia5String:
+    case Tag.teletexString:
+      return octets.toString('latin1');
+    case Tag.bmpString:
+      return readUtf16BigEndian(octets);
+    case Tag.universalString:
+      return readUtf32BigEndian(octets);
+    default:
+      throw malformed(`tag 0x${element.tag.toString(16)} is not a character string`);
+  }
+}
+
+function readUtf16BigEndian(octets: Uint8Array): string {
+  if (octets.length % 2 !== 0) throw malformed('a BMPString of an odd number of octets');
+  const text = Buffer.from(octets).swap16().toString('utf16le');
+  if (!text.isWellFormed()) throw malformed('a BMPString holds half a surrogate pair');
+  return text;
+}
+
+function readUtf32BigEndian(octets: Uint8Array): string {
+  if (octets.length % 4 !== 0) throw malformed('a UniversalString whose length is no multiple of four');
+  const view = new DataView(octets.buffer, octets.byteOffset, octets.length);
+  let text = '';
+  for (let at = 0; at < octets.length; at += 4) {
+    const codePoint = view.getUint32(at);
+    if (codePoint > 0x10ffff || (codePoint >= 0xd800 && codePoint < 0xe000)) throw malformed('a UniversalString holds no Unicode');
+    text += String.fromCodePoint(codePoint);
+  }
+  return text;
+}
+
+const utcTimeForm = /^(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)?(?:Z|([+-])(\d\d)(\d\d))$/;
+const generalizedTimeForm = /^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)?(?:\.\d+)?(?:Z|([+-])(\d\d)(\d\d))$/;
+
+/** A UTCTime or GeneralizedTime in milliseconds since the epoch. Fractions of a second are dropped; RFC 5280 allows none. */
+export function readTime(element: Element): number {
+  const isUtcTime = element.tag === Tag.utcTime;
+  if (!isUtcTime && element.tag !== Tag.generalizedTime) throw malformed('a time is neither UTCTime nor GeneralizedTime');
+  const match = (isUtcTime ? utcTimeForm : generalizedTimeForm).exec(element.octets().toString('latin1'));
+  if (match === null) throw malformed('a time that cannot be read');
+  const years = Number(match[1]);
+  // RFC 5280 section 4.1.2.5.1: two digits from 50 on are 19xx.
+  const year = isUtcTime ? years + (years < 50 ? 2000 : 1900) : years;
+  const month = Number(match[2]);
+  const day = Number(match[3]);
+  const at = new Date(0);
+  at.setUTCFullYear(year, month - 1, day);
+  if (at.getUTCMonth() !== month - 1 || at.getUTCDate() !== day) throw malformed('a time that is in no calendar');
+  const hour = Number(match[4]);
+  const minute = Number(match[5]);
+  const second = Number(match[6] ?? 0);
+  const offsetHours = Number(match[8] ?? 0);
+  const offsetMinutes = Number(match[9] ?? 0);
+  if (hour > 23 || minute > 59 || second > 59 || offsetHours > 23 || offsetMinutes > 59) throw malformed('a time that is on no clock');
+  const offset = (match[7] === '-' ? -1 : 1) * (offsetHours * 60 + offsetMinutes);
+  return at.getTime() + ((hour * 60 + minute - offset) * 60 + second) * 1000;
+}

@@ -1,0 +1,54 @@
+/** The vocabulary of SCEP (RFC 8894 section 3.2.1): message types, statuses and failure reasons with their values on the wire, and its attributes. */
+import { Tag } from './pki/asn1.ts';
+import { Oid } from './pki/oids.ts';
+import { malformed, type PkiErrorReason } from './pki/pki-error.ts';
+import { optionalAttribute, type SignerInfo } from './pki/signed-data.ts';
+import { readText } from './pki/strings-and-times.ts';
+
+/** Real transactionIDs have up to 77 characters (certmonger); nonces have 16 octets, or 8 from old iOS devices. */
+export const pkiMessageLimits = { transactionIDCharactersMax: 256, nonceOctetsMax: 64 } as const;
+
+/** Section 3.2.1.2. */
+export const MessageType = { CertRep: '3', RenewalReq: '17', PKCSReq: '19', CertPoll: '20', GetCert: '21', GetCRL: '22' } as const;
+
+/** Section 3.2.1.3. */
+export const PkiStatus = { SUCCESS: '0', FAILURE: '2', PENDING: '3' } as const;
+
+/** Section 3.2.1.4. */
+export const FailInfo = { badAlg: '0', badMessageCheck: '1', badRequest: '2', badTime: '3', badCertId: '4' } as const;
+export type FailInfoName = keyof typeof FailInfo;
+
+/** What the codec's refusals are called in a CertRep. */
+export const failInfoByReason: Record<PkiErrorReason, FailInfoName> = {
+  malformed: 'badRequest',
+  unsupportedAlgorithm: 'badAlg',
+  badSignature: 'badMessageCheck',
+};
+
+/** A verdict on a request. `reason` is for the device's operator and the audit trail: it holds no secret. */
+export interface Failure {
+  pkiStatus: 'FAILURE';
+  failInfo: FailInfoName;
+  reason: string;
+}
+
+export function failure(failInfo: FailInfoName, reason: string): Failure {
+  return { pkiStatus: 'FAILURE', failInfo, reason };
+}
+
+/** PrintableString by the RFC; certmonger and others that write UTF8String or IA5String are read as well. */
+export function parseTransactionID(signerInfo: SignerInfo): string {
+  const [value, second] = signerInfo.attributes.get(Oid.transactionID) ?? [];
+  if (value === undefined || second !== undefined) throw malformed('transactionID is not one value');
+  const text = readText(value);
+  if (text === '' || text.length > pkiMessageLimits.transactionIDCharactersMax) throw malformed('a transactionID of impossible length');
+  // oxlint-disable-next-line no-control-regex -- it goes into an answer, a log line and the store
+  if (/[^\u0020-\u007e]/.test(text)) throw malformed('a transactionID with characters that are not printable');
+  return text;
+}
+
+export function parseNonce(signerInfo: SignerInfo, type: string, name: string): Uint8Array | undefined {
+  const octets = optionalAttribute(signerInfo, type, Tag.octetString, name)?.octets();
+  if (octets !== undefined && octets.length > pkiMessageLimits.nonceOctetsMax) throw malformed(`a ${name} of impossible length`);
+  return octets;
+}

@@ -1,0 +1,272 @@
+/** The commands: parses the command line, does what it names and prints. The only file that prints. */
+import { createPrivateKey } from 'node:crypto';
+import { mkdir, readFile, rename, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
+import { Command, CommanderError, InvalidArgumentError } from 'commander';
+import { type Logger, pino } from 'pino';
+import pretty from 'pino-pretty';
+import packageJson from '../package.json' with { type: 'json' };
+import { KeyProtectorError } from './backends/key-protector.ts';
+import { StoreError } from './backends/store/database.ts';
+import { ServiceException } from './base/errors.ts';
+import { formatName } from './base/pki/name.ts';
+import { encodePem, parsePem } from './base/pki/pem.ts';
+import { PkiError } from './base/pki/pki-error.ts';
+import { parseCertificate } from './base/pki/x509.ts';
+import { realSystem } from './base/system.ts';
+import { examine } from './client/doctor.ts';
+import { type Enrolled, enroll } from './client/enroll.ts';
+import { ScepClientError } from './client/scep-client.ts';
+import { type Config, ConfigError, describeConfig, readConfig } from './config.ts';
+import { openInstallation, type RunningServer, StartError, startServer } from './server.ts';
+
+const exitStatus = { failure: 1, wrongUsage: 2 } as const;
+const ownerOnly = 0o600;
+
+const program = new Command('scep-connector')
+  .description('Open Connector for SCEP: certificates for devices by SCEP (RFC 8894), with the API of AWS Private CA Connector for SCEP.')
+  .version(packageJson.version)
+  .configureOutput({ outputError: (text, write) => write(`scep-connector: ${text.trim().replace(/^error: /, '')}. See --help.\n`) })
+  .exitOverride();
+
+program.command('serve').description('run the server; settings come from the environment (docs/configuration.md)').action(serve);
+
+program
+  .command('enroll')
+  .description('enrol as a device would and write key.pem, cert.pem and chain.pem')
+  .requiredOption('--url <url>', 'the SCEP URL')
+  .option('--challenge <password>', 'the challenge password')
+  .option('--subject <name>', "the subject, such as 'CN=printer-7,O=Example' (when renewing: the old certificate's)")
+  .option('--san <name>', 'a subject alternative name: DNS:…, IP:…, email:…, URI:… or UPN:…; may be given again', collect, [])
+  .option('--key <type>', 'the key to make: rsa:BITS', 'rsa:2048')
+  .option('--out <directory>', 'where the files go', '.')
+  .option('--ca-fingerprint <sha256>', 'refuse any CA that does not have this SHA-256 fingerprint')
+  .option('--force', 'replace files that are already there')
+  .option('--renew', 'renew: sign with the certificate and key given, and replace files')
+  .option('--cert <file>', 'with --renew: the certificate to renew, PEM')
+  .option('--key-file <file>', 'with --renew: its private key, PEM')
+  .action(runEnroll);
+
+program
+  .command('doctor')
+  .description('ask a SCEP endpoint what a device would ask and say what works')
+  .requiredOption('--url <url>', 'the SCEP URL')
+  .option('--ca-fingerprint <sha256>', 'the SHA-256 fingerprint that the CA must have')
+  .action(runDoctor);
+
+program.command('check-config').description('print the effective configuration, or every mistake in it').action(checkConfig);
+
+const accessKey = program.command('access-key').description('administer the credentials of the API');
+accessKey
+  .command('create')
+  .description('make an access key and print it as an AWS credentials file')
+  .option('--account <id>', 'the account, 12 digits (default: SCEP_ACCOUNT)')
+  .option('--name <name>', 'whom or what it is for')
+  .option('--duration <time>', 'make a temporary key with a session token: 15m, 1h, 36h', parseDuration)
+  .action(createAccessKey);
+accessKey
+  .command('list')
+  .description('list the access keys of an account')
+  .option('--account <id>', 'the account, 12 digits (default: SCEP_ACCOUNT)')
+  .action(listAccessKeys);
+accessKey
+  .command('delete <access-key-id>')
+  .description('delete an access key; requests signed with it are refused at once')
+  .option('--account <id>', 'the account, 12 digits (default: SCEP_ACCOUNT)')
+  .action(deleteAccessKey);
+
+async function serve(): Promise<void> {
+  const { config, secrets } = readConfig();
+  const log = createLog(config);
+  const server = await startServer(config, secrets, log);
+  if (server.firstStart?.connector) printFirstStart(config, server);
+  else console.log(`Ready. The API is at http://${server.addresses.api}.`);
+  await stopSignal();
+  log.info('stopping: the requests under way are answered first');
+  await server[Symbol.asyncDispose]();
+}
+
+function createLog(config: Config): Logger {
+  const isPretty = config.logFormat === 'pretty' || (config.logFormat === 'auto' && process.stderr.isTTY);
+  const destination = pino.destination({ dest: 2, sync: true });
+  return pino({ level: config.logLevel }, isPretty ? pretty({ destination: 2, sync: true, ignore: 'pid,hostname' }) : destination);
+}
+
+/** A terminal's Ctrl-C may arrive twice, from the terminal and from the launcher, so the handlers stay. */
+function stopSignal(): Promise<void> {
+  return new Promise(resolve => {
+    process.on('SIGTERM', () => resolve());
+    process.on('SIGINT', () => resolve());
+  });
+}
+
+/** Shown once: the challenge password and the URL are secrets. */
+function printFirstStart(config: Config, { addresses, firstStart }: RunningServer): void {
+  const connector = firstStart?.connector;
+  if (connector === undefined) return;
+  const path = `/${config.account}-${connector.connectorId}/${connector.endpointSecret}`;
+  const plainUrl = addresses.enroll && `http://${addresses.enroll}${path}`;
+  const url = plainUrl ?? `${config.publicUrl}${path}`;
+  const lines = [
+    'Open Connector for SCEP is ready. This is shown once:',
+    '',
+    `  SCEP URL            ${config.publicUrl}${path}`,
+    ...(plainUrl ? [`  SCEP URL, no TLS    ${plainUrl}`] : []),
+    `  Challenge password  ${connector.challengePassword}`,
+    `  CA SHA-256          ${connector.caFingerprint}`,
+    `  API                 http://${addresses.api}, credentials in ${join(config.dataDir, 'credentials')}`,
+    '',
+    'Enrol a first device:',
+    '',
+    `  npx scep-connector enroll --url ${url} --challenge ${connector.challengePassword} --subject 'CN=first-device' --ca-fingerprint ${connector.caFingerprint} --out first-device`,
+    '',
+  ];
+  console.log(lines.join('\n'));
+}
+
+interface EnrollArguments {
+  url: string;
+  challenge?: string;
+  subject?: string;
+  san: string[];
+  key: string;
+  out: string;
+  caFingerprint?: string;
+  force?: true;
+  renew?: true;
+  cert?: string;
+  keyFile?: string;
+}
+
+async function runEnroll(args: EnrollArguments): Promise<void> {
+  const renewing = args.renew && (await readRenewing(args));
+  const subject = args.subject ?? (renewing && formatName(renewing.certificate.subject));
+  if (subject === undefined)
+    throw new InvalidArgumentError("--subject is missing: give the device's name, such as --subject 'CN=printer-7'");
+  if (!args.renew && !args.force) await refuseToReplace(join(args.out, 'key.pem'));
+  const options = { ...args, subject, subjectAltNames: args.san, ...(renewing && { renewing }) };
+  const enrolled = await enroll(options, { system: realSystem, report: text => console.error(text), wait: ms => wait(ms) });
+  await writeEnrolled(args.out, enrolled);
+  const { subject: issuedTo, notAfter } = enrolled.certificate;
+  console.log(`Enrolled ${formatName(issuedTo)}, valid until ${new Date(notAfter).toISOString()}.`);
+  console.log(`Wrote ${['key.pem', 'cert.pem', 'chain.pem'].map(name => join(args.out, name)).join(', ')}.`);
+}
+
+async function readRenewing({ cert, keyFile }: EnrollArguments) {
+  if (cert === undefined || keyFile === undefined) throw new InvalidArgumentError('--renew needs --cert FILE and --key-file FILE');
+  const [der] = parsePem('CERTIFICATE', await readFile(cert, 'latin1'));
+  return { certificate: parseCertificate(der ?? Buffer.alloc(0)), privateKey: createPrivateKey(await readFile(keyFile)) };
+}
+
+async function refuseToReplace(file: string): Promise<void> {
+  const found = await stat(file).catch(() => undefined);
+  if (found) throw new ScepClientError(`${file} is already there: choose another --out, or replace it with --force.`);
+}
+
+/** Each file whole or not at all; the key first, so that there is never a certificate without its key. */
+async function writeEnrolled(directory: string, { privateKey, certificate, issuers }: Enrolled): Promise<void> {
+  await mkdir(directory, { recursive: true });
+  const texts = {
+    'key.pem': privateKey.export({ format: 'pem', type: 'pkcs8' }).toString(),
+    'cert.pem': encodePem('CERTIFICATE', certificate.der),
+    'chain.pem': issuers.map(({ der }) => encodePem('CERTIFICATE', der)).join(''),
+  };
+  for (const [name, text] of Object.entries(texts)) {
+    const file = join(directory, name);
+    await writeFile(`${file}.new`, text, { mode: ownerOnly });
+    await rename(`${file}.new`, file);
+  }
+}
+
+async function runDoctor({ url, caFingerprint }: { url: string; caFingerprint?: string }): Promise<void> {
+  const marks = { works: 'ok      ', warning: 'warning ', fails: 'FAILS   ' };
+  let failures = 0;
+  for await (const { outcome, text } of examine(url, caFingerprint, realSystem)) {
+    if (outcome === 'fails') failures += 1;
+    console.log(`${marks[outcome]} ${text}`);
+  }
+  if (failures > 0) throw new ScepClientError('a device could not enrol here; the lines marked FAILS say why.');
+}
+
+function checkConfig(): void {
+  const { config } = readConfig();
+  console.log(describeConfig(config));
+}
+
+interface AccountArgument {
+  account?: string;
+}
+
+async function createAccessKey({ account, name, duration }: AccountArgument & { name?: string; duration?: number }): Promise<void> {
+  const { config, secrets } = readConfig();
+  await using installation = await openInstallation(config, secrets);
+  const accountId = account ?? config.account;
+  const key = await installation.accessKeys.createAccessKey({
+    accountId,
+    ...(name !== undefined && { name }),
+    ...(duration !== undefined && { durationSeconds: duration }),
+  });
+  const token = key.sessionToken === undefined ? '' : `aws_session_token = ${key.sessionToken}\n`;
+  process.stdout.write(`[default]\naws_access_key_id = ${key.accessKeyId}\naws_secret_access_key = ${key.secretAccessKey}\n${token}`);
+}
+
+async function listAccessKeys({ account }: AccountArgument): Promise<void> {
+  const { config, secrets } = readConfig();
+  await using installation = await openInstallation(config, secrets);
+  for (const key of await installation.accessKeys.listAccessKeys(account ?? config.account)) {
+    const expiry = key.expiresAt === undefined ? 'permanent' : `expires ${new Date(key.expiresAt).toISOString()}`;
+    console.log(`${key.accessKeyId}  ${new Date(key.createdAt).toISOString()}  ${expiry}  ${key.name}`);
+  }
+}
+
+async function deleteAccessKey(accessKeyId: string, { account }: AccountArgument): Promise<void> {
+  const { config, secrets } = readConfig();
+  await using installation = await openInstallation(config, secrets);
+  const accountId = account ?? config.account;
+  if (!(await installation.accessKeys.deleteAccessKey({ accountId, accessKeyId }))) {
+    throw new StartError(`There is no access key ${accessKeyId} in account ${accountId}: \`access-key list\` shows those there are.`);
+  }
+  console.log(`Deleted ${accessKeyId}.`);
+}
+
+function collect(value: string, previous: string[]): string[] {
+  return [...previous, value];
+}
+
+/** Seconds. */
+function parseDuration(text: string): number {
+  const [, count, unit] = /^(\d{1,6})([smh])$/.exec(text) ?? [];
+  const unitSeconds = { s: 1, m: 60, h: 3600 }[unit ?? ''];
+  if (count === undefined || unitSeconds === undefined) throw new InvalidArgumentError('Write a number and s, m or h, for example 1h.');
+  return Number(count) * unitSeconds;
+}
+
+/** What these say is meant for the person at the command line; anything else is a bug. */
+const plainErrors = [ConfigError, StartError, StoreError, KeyProtectorError, ServiceException, ScepClientError, PkiError];
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  process.exitCode = explain(error);
+}
+
+function explain(error: unknown): number {
+  if (error instanceof InvalidArgumentError) {
+    console.error(`scep-connector: ${error.message}.`);
+    return exitStatus.wrongUsage;
+  }
+  // Commander has said it already; its help and version are no failures.
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : exitStatus.wrongUsage;
+  if (plainErrors.some(type => error instanceof type) || isFileError(error)) {
+    for (const line of error instanceof Error ? error.message.split('\n') : []) console.error(`scep-connector: ${line}`);
+    return exitStatus.failure;
+  }
+  console.error('scep-connector: an unexpected error; please report it:', error);
+  return exitStatus.failure;
+}
+
+/** Node's own words for a file that cannot be read or written name the file and the reason. */
+function isFileError(error: unknown): boolean {
+  return error instanceof Error && 'path' in error && 'syscall' in error;
+}

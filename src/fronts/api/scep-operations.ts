@@ -1,0 +1,248 @@
+/** The 12 operations of pca-connector-scep as data, in the terms of AWS's model (API version 2018-05-10). */
+import type { Challenges } from '../../service/challenges.ts';
+import type { Connectors } from '../../service/connectors.ts';
+import type { Tags } from '../../service/tags.ts';
+import type { RestMembers, RestOperation } from './rest-json.ts';
+import type { Members, Shape } from './validation.ts';
+
+export interface ScepServices {
+  connectors: Connectors;
+  challenges: Challenges;
+  tags: Tags;
+}
+
+const uuid = '[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}';
+const partition = 'aws(-[a-z]+)*';
+const regionAndAccount = '[a-z]+(-[a-z]+)+-[1-9]\\d*:\\d{12}';
+const connectorPattern = `arn:${partition}:pca-connector-scep:${regionAndAccount}:connector\\/${uuid}`;
+
+const text = { type: 'string' } as const;
+const timestamp = { type: 'timestamp' } as const;
+const tags = { type: 'map' } as const;
+const connectorArn = { type: 'string', minLength: 5, maxLength: 200, pattern: `^${connectorPattern}$` } as const;
+const challengeArn = { type: 'string', minLength: 5, maxLength: 200, pattern: `^${connectorPattern}\\/challenge\\/${uuid}$` } as const;
+const certificateAuthorityArn = {
+  type: 'string',
+  minLength: 5,
+  maxLength: 200,
+  pattern: `^arn:${partition}:acm-pca:${regionAndAccount}:certificate-authority\\/${uuid}$`,
+} as const;
+const clientToken = { type: 'string', minLength: 1, maxLength: 64, pattern: '^[!-~]+$' } as const;
+const azurePart = '[a-zA-Z0-9]{2,15}';
+const azureApplicationId = {
+  type: 'string',
+  minLength: 15,
+  maxLength: 100,
+  pattern: `^${azurePart}-${azurePart}-${azurePart}-${azurePart}-${azurePart}$`,
+} as const;
+const azureDomain = { type: 'string', minLength: 1, maxLength: 256, pattern: '^[a-zA-Z0-9._-]+$' } as const;
+const vpcEndpointId = { type: 'string', minLength: 13, maxLength: 22, pattern: '^vpce-[0-9a-f]{8}([0-9a-f]{9})?$' } as const;
+const maxResults = { type: 'integer', min: 1, max: 1000 } as const;
+const nextToken = {
+  type: 'string',
+  minLength: 1,
+  maxLength: 1000,
+  pattern: '^(?:[A-Za-z0-9_-]{4})*(?:[A-Za-z0-9_-]{2}==|[A-Za-z0-9_-]{3}=)?$',
+} as const;
+const mobileDeviceManagement = {
+  type: 'union',
+  members: {
+    Intune: {
+      shape: {
+        type: 'structure',
+        members: {
+          AzureApplicationId: { shape: azureApplicationId, required: true },
+          Domain: { shape: azureDomain, required: true },
+        },
+      },
+    },
+  },
+} as const;
+
+const paging = {
+  MaxResults: { place: 'query', shape: maxResults },
+  NextToken: { place: 'query', shape: nextToken },
+} as const;
+
+/** AWS's Connector and ConnectorSummary. VpcEndpointId is never returned. */
+const connector: Shape = {
+  type: 'structure',
+  members: {
+    Arn: { shape: text },
+    CertificateAuthorityArn: { shape: text },
+    Type: { shape: text },
+    MobileDeviceManagement: { shape: mobileDeviceManagement },
+    OpenIdConfiguration: {
+      shape: { type: 'structure', members: { Issuer: { shape: text }, Subject: { shape: text }, Audience: { shape: text } } },
+    },
+    Status: { shape: text },
+    StatusReason: { shape: text },
+    Endpoint: { shape: text },
+    CreatedAt: { shape: timestamp },
+    UpdatedAt: { shape: timestamp },
+  },
+};
+const challengeMetadataMembers: Members = {
+  Arn: { shape: text },
+  ConnectorArn: { shape: text },
+  CreatedAt: { shape: timestamp },
+  UpdatedAt: { shape: timestamp },
+};
+const challengeMetadata: Shape = { type: 'structure', members: challengeMetadataMembers };
+const challenge: Shape = { type: 'structure', members: { ...challengeMetadataMembers, Password: { shape: text } } };
+
+/** Checks a row's `call` against its own input, then forgets the particular input type. */
+function operation<const I extends RestMembers>(row: RestOperation<ScepServices, I>): RestOperation<ScepServices> {
+  return row as unknown as RestOperation<ScepServices>;
+}
+
+export const scepOperations: readonly RestOperation<ScepServices>[] = [
+  operation({
+    name: 'CreateConnector',
+    method: 'POST',
+    uri: '/connectors',
+    statusCode: 202,
+    action: 'pca-connector-scep:CreateConnector',
+    input: {
+      CertificateAuthorityArn: { place: 'body', shape: certificateAuthorityArn, required: true },
+      MobileDeviceManagement: { place: 'body', shape: mobileDeviceManagement },
+      VpcEndpointId: { place: 'body', shape: vpcEndpointId },
+      ClientToken: { place: 'body', shape: clientToken },
+      Tags: { place: 'body', shape: tags },
+    },
+    output: { ConnectorArn: { shape: text } },
+    call: ({ connectors }, principal, input) => connectors.createConnector(principal, input),
+  }),
+  operation({
+    name: 'GetConnector',
+    method: 'GET',
+    uri: '/connectors/{ConnectorArn}',
+    statusCode: 200,
+    action: 'pca-connector-scep:GetConnector',
+    resource: 'ConnectorArn',
+    input: { ConnectorArn: { place: 'label', shape: connectorArn, required: true } },
+    output: { Connector: { shape: connector } },
+    call: ({ connectors }, principal, { ConnectorArn }) => connectors.getConnector(principal, ConnectorArn),
+  }),
+  operation({
+    name: 'ListConnectors',
+    method: 'GET',
+    uri: '/connectors',
+    statusCode: 200,
+    action: 'pca-connector-scep:ListConnectors',
+    input: paging,
+    output: { Connectors: { shape: { type: 'list', member: connector } }, NextToken: { shape: text } },
+    pagedBy: [],
+    call: ({ connectors }, principal, _input, page) => connectors.listConnectors(principal, page),
+  }),
+  operation({
+    name: 'DeleteConnector',
+    method: 'DELETE',
+    uri: '/connectors/{ConnectorArn}',
+    statusCode: 202,
+    action: 'pca-connector-scep:DeleteConnector',
+    resource: 'ConnectorArn',
+    input: { ConnectorArn: { place: 'label', shape: connectorArn, required: true } },
+    output: {},
+    call: ({ connectors }, principal, { ConnectorArn }) => connectors.deleteConnector(principal, ConnectorArn),
+  }),
+  operation({
+    name: 'CreateChallenge',
+    method: 'POST',
+    uri: '/challenges',
+    statusCode: 202,
+    action: 'pca-connector-scep:CreateChallenge',
+    resource: 'ConnectorArn',
+    input: {
+      ConnectorArn: { place: 'body', shape: connectorArn, required: true },
+      ClientToken: { place: 'body', shape: clientToken },
+      Tags: { place: 'body', shape: tags },
+    },
+    output: { Challenge: { shape: challenge } },
+    call: ({ challenges }, principal, input) => challenges.createChallenge(principal, input),
+  }),
+  operation({
+    name: 'GetChallengeMetadata',
+    method: 'GET',
+    uri: '/challengeMetadata/{ChallengeArn}',
+    statusCode: 200,
+    action: 'pca-connector-scep:GetChallengeMetadata',
+    resource: 'ChallengeArn',
+    input: { ChallengeArn: { place: 'label', shape: challengeArn, required: true } },
+    output: { ChallengeMetadata: { shape: challengeMetadata } },
+    call: ({ challenges }, principal, { ChallengeArn }) => challenges.getChallengeMetadata(principal, ChallengeArn),
+  }),
+  operation({
+    name: 'ListChallengeMetadata',
+    method: 'GET',
+    uri: '/challengeMetadata',
+    statusCode: 200,
+    action: 'pca-connector-scep:ListChallengeMetadata',
+    resource: 'ConnectorArn',
+    input: { ...paging, ConnectorArn: { place: 'query', shape: connectorArn, required: true } },
+    output: { Challenges: { shape: { type: 'list', member: challengeMetadata } }, NextToken: { shape: text } },
+    pagedBy: ['ConnectorArn'],
+    call: ({ challenges }, principal, { ConnectorArn }, page) => challenges.listChallengeMetadata(principal, ConnectorArn, page),
+  }),
+  operation({
+    name: 'GetChallengePassword',
+    method: 'GET',
+    uri: '/challengePasswords/{ChallengeArn}',
+    statusCode: 200,
+    action: 'pca-connector-scep:GetChallengePassword',
+    resource: 'ChallengeArn',
+    input: { ChallengeArn: { place: 'label', shape: challengeArn, required: true } },
+    output: { Password: { shape: text } },
+    call: ({ challenges }, principal, { ChallengeArn }) => challenges.getChallengePassword(principal, ChallengeArn),
+  }),
+  operation({
+    name: 'DeleteChallenge',
+    method: 'DELETE',
+    uri: '/challenges/{ChallengeArn}',
+    statusCode: 202,
+    action: 'pca-connector-scep:DeleteChallenge',
+    resource: 'ChallengeArn',
+    input: { ChallengeArn: { place: 'label', shape: challengeArn, required: true } },
+    output: {},
+    call: ({ challenges }, principal, { ChallengeArn }) => challenges.deleteChallenge(principal, ChallengeArn),
+  }),
+  operation({
+    name: 'ListTagsForResource',
+    method: 'GET',
+    uri: '/tags/{ResourceArn}',
+    statusCode: 200,
+    action: 'pca-connector-scep:ListTagsForResource',
+    resource: 'ResourceArn',
+    input: { ResourceArn: { place: 'label', shape: text, required: true } },
+    output: { Tags: { shape: tags } },
+    call: (services, principal, { ResourceArn }) => services.tags.listTagsForResource(principal, ResourceArn),
+  }),
+  operation({
+    name: 'TagResource',
+    method: 'POST',
+    uri: '/tags/{ResourceArn}',
+    statusCode: 204,
+    action: 'pca-connector-scep:TagResource',
+    resource: 'ResourceArn',
+    input: {
+      ResourceArn: { place: 'label', shape: text, required: true },
+      Tags: { place: 'body', shape: tags, required: true },
+    },
+    output: {},
+    call: (services, principal, { ResourceArn, Tags }) => services.tags.tagResource(principal, ResourceArn, Tags),
+  }),
+  operation({
+    name: 'UntagResource',
+    method: 'DELETE',
+    uri: '/tags/{ResourceArn}',
+    statusCode: 204,
+    action: 'pca-connector-scep:UntagResource',
+    resource: 'ResourceArn',
+    input: {
+      ResourceArn: { place: 'label', shape: text, required: true },
+      TagKeys: { place: 'query', queryName: 'tagKeys', shape: { type: 'list', member: text }, required: true },
+    },
+    output: {},
+    call: (services, principal, { ResourceArn, TagKeys }) => services.tags.untagResource(principal, ResourceArn, TagKeys),
+  }),
+];

@@ -1,0 +1,222 @@
+/** SCEP over HTTP (RFC 8894 section 4): the path selects a connector, the query an operation, and every hit leaves a line in the log. */
+
+import type { Log } from '../../base/events.ts';
+import type { AlgorithmPolicy } from '../../base/pki/algorithms.ts';
+import type { KeyPair } from '../../base/pki/enveloped-data.ts';
+import { parseCertificationRequest } from '../../base/pki/pkcs10.ts';
+import { PkiError } from '../../base/pki/pki-error.ts';
+import { encodeDegenerate } from '../../base/pki/signed-data.ts';
+import { parseCertificate } from '../../base/pki/x509.ts';
+import { type Failure, failInfoByReason, failure, MessageType } from '../../base/scep.ts';
+import type { Workers } from '../../base/worker-pool.ts';
+import { algorithmPolicy, type Enrolment, type EnrolmentEndpoint, type EnrolmentOutcome } from '../../service/enrolment.ts';
+import { outageMessage } from '../../service/outage.ts';
+import { parseGetMessage, rawParameter } from './get-message.ts';
+import { type CertRepResult, defaultReply, type PkiMessage, parsePkiMessage } from './pki-message.ts';
+import { type OpenOutput, openTask, replyTask, toBytes } from './pki-work.ts';
+
+export interface ScepRequest {
+  method: string;
+  /** The request target as received. */
+  rawUrl: string;
+  body: Uint8Array;
+  /** The peer's address. */
+  source: string;
+  userAgent: string | undefined;
+}
+
+export interface ScepResponse {
+  statusCode: number;
+  headers: Record<string, string>;
+  body: Uint8Array;
+}
+
+interface ScepParts {
+  enrolment: Enrolment;
+  log: Log;
+  workers: Workers;
+}
+
+/** Clients come back on their own; this is how long an outage asks them to wait. */
+const retryAfterSeconds = '30';
+const userAgentCharactersMax = 256;
+const operationCharactersMax = 64;
+const messageTypeCharactersMax = 16;
+
+const uuid = '[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}';
+/** What follows is ignored: clients append /pkiclient.exe, /cgi-bin/pkiclient.exe and the like (RFC 8894 section 4.1). */
+const endpointPath = new RegExp(`^/(\\d{12})-(${uuid})/(${uuid})(?:/|$)`);
+
+/** What is noted of a hit while it is answered, for its line in the log. */
+interface Hit {
+  operation: string;
+  connectorId?: string;
+  transactionID?: string;
+  outcome?: string;
+  reason?: string;
+}
+
+export type ScepHandler = (request: ScepRequest) => Promise<ScepResponse>;
+
+export function createScepHandler(parts: ScepParts): ScepHandler {
+  return async request => {
+    const { rawQuery } = splitUrl(request.rawUrl);
+    // On POST the operation may be left out (RFC 8894 section 4.3).
+    const operation = rawParameter(rawQuery, 'operation') ?? (request.method === 'POST' ? 'PKIOperation' : '');
+    const hit: Hit = { operation: operation.slice(0, operationCharactersMax) };
+    const response = await answerOrExcuse(parts, request, operation, hit);
+    const userAgent = request.userAgent?.slice(0, userAgentCharactersMax);
+    parts.log.info({ ...hit, method: request.method, source: request.source, userAgent, statusCode: response.statusCode }, 'scep request');
+    return response;
+  };
+}
+
+async function answerOrExcuse(parts: ScepParts, request: ScepRequest, operation: string, hit: Hit): Promise<ScepResponse> {
+  try {
+    return await answer(parts, request, operation, hit);
+  } catch (error) {
+    hit.outcome = 'error';
+    if (error instanceof PkiError) return refuse(hit, 400, error.message);
+    // FAILURE is a verdict that clients take for final; an outage is an HTTP error that they come back after.
+    const outage = outageMessage(error);
+    parts.log.error({ err: error, connectorId: hit.connectorId, operation: hit.operation }, 'a SCEP request could not be answered');
+    if (outage !== undefined) return { ...refuse(hit, 503, outage), headers: { ...plainText, 'retry-after': retryAfterSeconds } };
+    return refuse(hit, 500, 'An internal error occurred.');
+  }
+}
+
+async function answer(parts: ScepParts, request: ScepRequest, operation: string, hit: Hit): Promise<ScepResponse> {
+  if (request.method !== 'GET' && request.method !== 'POST') return refuse(hit, 405, 'SCEP uses GET and POST.');
+  const { path, rawQuery } = splitUrl(request.rawUrl);
+  const endpoint = await findEndpoint(parts.enrolment, path);
+  if (endpoint === undefined) return refuse(hit, 404, 'There is no connector at this URL.');
+  hit.connectorId = endpoint.connectorId;
+  const unavailable = checkStatus(endpoint, hit);
+  if (unavailable !== undefined) return unavailable;
+  switch (operation) {
+    case 'GetCACaps':
+      hit.outcome = 'success';
+      return ok('text/plain', Buffer.from(capabilities(algorithmPolicy)));
+    case 'GetCACert': {
+      const certificates = await parts.enrolment.listCaCertificates(endpoint);
+      hit.outcome = 'success';
+      return ok('application/x-x509-ca-ra-cert', encodeDegenerate(certificates.map(({ der }) => der)));
+    }
+    case 'PKIOperation': {
+      const bytes = request.method === 'POST' ? request.body : parseGetMessage(rawParameter(rawQuery, 'message') ?? '');
+      return ok('application/x-pki-message', await answerPkiOperation(parts, endpoint, bytes, request.source, hit));
+    }
+    default:
+      return refuse(hit, 400, 'The operation must be GetCACaps, GetCACert or PKIOperation.');
+  }
+}
+
+async function findEndpoint(enrolment: Enrolment, path: string): Promise<EnrolmentEndpoint | undefined> {
+  const [, accountId, connectorId, secret] = endpointPath.exec(path) ?? [];
+  return accountId && connectorId && secret ? enrolment.findEndpoint({ accountId, connectorId, secret }) : undefined;
+}
+
+function checkStatus({ status }: EnrolmentEndpoint, hit: Hit): ScepResponse | undefined {
+  switch (status) {
+    case 'ACTIVE':
+      return undefined;
+    case 'CREATING':
+      return {
+        ...refuse(hit, 503, 'The connector is being created. Try again in a moment.'),
+        headers: { ...plainText, 'retry-after': retryAfterSeconds },
+      };
+    case 'FAILED':
+    case 'DELETING':
+      return refuse(hit, 400, 'The connector is not active.');
+    default:
+      return status satisfies never;
+  }
+}
+
+/**
+ * Derived from what is accepted, one word a line. SHA-384 is no registered word, but strongSwan 5.9.8 takes bits for indices and sees AES and
+ * SCEPStandard only with it in the list; clients ignore words they do not know (RFC 8894 section 3.5.2).
+ */
+function capabilities(policy: AlgorithmPolicy): string {
+  const words = ['AES', 'POSTPKIOperation', 'SCEPStandard', ...[...policy.digests]];
+  if (policy.contentCiphers.has('3DES-CBC')) words.push('DES3');
+  return `${words.toSorted().join('\n')}\n`;
+}
+
+/** A CertRep for every message of which a transactionID can be read. Throws PkiError for the others. */
+async function answerPkiOperation(
+  parts: ScepParts,
+  endpoint: EnrolmentEndpoint,
+  bytes: Uint8Array,
+  source: string,
+  hit: Hit,
+): Promise<Uint8Array> {
+  const message = parsePkiMessage(bytes);
+  const { transactionID, senderNonce } = message;
+  hit.transactionID = transactionID;
+  const keyPairs = await parts.enrolment.listRaKeyPairs(endpoint);
+  const opened = await openOrRefuse(parts.workers, message, bytes, keyPairs);
+  const outcome =
+    'pkiStatus' in opened
+      ? await parts.enrolment.recordRefusal(endpoint, { transactionID, source }, opened)
+      : await parts.enrolment.enrol(endpoint, {
+          transactionID,
+          signer: parseCertificate(opened.signer),
+          csr: parseCertificationRequest(opened.csr),
+          source,
+        });
+  const [newest] = keyPairs;
+  const keyPair = 'pkiStatus' in opened ? newest : keyPairs[opened.keyPairIndex];
+  if (keyPair === undefined) throw new Error('an active connector without a live RA key');
+  hit.outcome = outcome.pkiStatus;
+  if (outcome.pkiStatus === 'FAILURE') hit.reason = outcome.reason;
+  const algorithms = 'pkiStatus' in opened ? defaultReply(message.signerInfo, algorithmPolicy) : opened.algorithms;
+  const result = certRepResult(outcome, opened);
+  return parts.workers.run(replyTask, { transactionID, senderNonce, result, algorithms, keyPair: toBytes(keyPair) });
+}
+
+async function openOrRefuse(
+  workers: Workers,
+  { messageType }: PkiMessage,
+  bytes: Uint8Array,
+  keyPairs: readonly KeyPair[],
+): Promise<OpenOutput | Failure> {
+  if (messageType !== MessageType.PKCSReq) {
+    return failure(
+      'badRequest',
+      `Unsupported PkiOperation messageType: ${messageType.slice(0, messageTypeCharactersMax)}. Use PKCSReq (19).`,
+    );
+  }
+  try {
+    return await workers.run(openTask, { message: bytes, keyPairs: keyPairs.map(toBytes), policy: algorithmPolicy });
+  } catch (error) {
+    if (!(error instanceof PkiError)) throw error;
+    return failure(failInfoByReason[error.reason], error.message);
+  }
+}
+
+function certRepResult(outcome: EnrolmentOutcome, opened: OpenOutput | Failure): CertRepResult {
+  if (outcome.pkiStatus === 'FAILURE') return { pkiStatus: 'FAILURE', failInfo: outcome.failInfo, failInfoText: outcome.reason };
+  if ('pkiStatus' in opened) throw new TypeError('a certificate without the request it is for');
+  // The certificate alone: Juniper forbids the CA's certificate beside it, and micromdm takes whichever is first.
+  return { pkiStatus: 'SUCCESS', certificates: [outcome.certificate], recipient: opened.signer };
+}
+
+function splitUrl(rawUrl: string): { path: string; rawQuery: string } {
+  // Some clients append their query to a URL that has one already, so everything after the first question mark is query.
+  const mark = rawUrl.indexOf('?');
+  return mark < 0 ? { path: rawUrl, rawQuery: '' } : { path: rawUrl.slice(0, mark), rawQuery: rawUrl.slice(mark + 1).replaceAll('?', '&') };
+}
+
+const plainText = { 'content-type': 'text/plain' };
+
+/** Content types without parameters: certmonger does not take `;charset=utf-8`. */
+function ok(contentType: string, body: Uint8Array): ScepResponse {
+  return { statusCode: 200, headers: { 'content-type': contentType }, body };
+}
+
+function refuse(hit: Hit, statusCode: number, reason: string): ScepResponse {
+  hit.outcome ??= 'refused';
+  hit.reason = reason;
+  return { statusCode, headers: plainText, body: Buffer.from(`${reason}\n`) };
+}

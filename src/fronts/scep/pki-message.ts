@@ -1,0 +1,189 @@
+/** SCEP's pkiMessage (RFC 8894 section 3) as the server sees it: requests decoded in stages, so that each failure gets its proper answer, and CertRep encoded. */
+import { sign } from 'node:crypto';
+import {
+  type AlgorithmPolicy,
+  algorithmName,
+  type ContentCipher,
+  contentCiphers,
+  type Digest,
+  digests,
+} from '../../base/pki/algorithms.ts';
+import { Tag } from '../../base/pki/asn1.ts';
+import { octetString, printableString, utf8String } from '../../base/pki/der.ts';
+import {
+  type EnvelopedData,
+  encodeEnvelopedData,
+  findOpening,
+  type KeyPair,
+  type KeyTransport,
+  type Opening,
+  openContent,
+  parseEnvelopedData,
+} from '../../base/pki/enveloped-data.ts';
+import { Oid } from '../../base/pki/oids.ts';
+import { type CertificationRequest, parseCertificationRequest } from '../../base/pki/pkcs10.ts';
+import { malformed, PkiError } from '../../base/pki/pki-error.ts';
+import {
+  encodeDegenerate,
+  encodeSignedData,
+  findSignerCertificate,
+  onlySigner,
+  parseSignedData,
+  requiredAttribute,
+  type SignedAttribute,
+  type SignedData,
+  type SignerInfo,
+  verifySignerInfo,
+} from '../../base/pki/signed-data.ts';
+import { readText } from '../../base/pki/strings-and-times.ts';
+import { type Certificate, parseCertificate } from '../../base/pki/x509.ts';
+import { FailInfo, type FailInfoName, MessageType, PkiStatus, parseNonce, parseTransactionID } from '../../base/scep.ts';
+
+/** A request whose outside can be read: enough to answer with a CertRep, but nothing in it is proven yet. */
+export interface PkiMessage {
+  messageType: string;
+  transactionID: string;
+  /** Absent from some old clients; echoed exactly when it is there. */
+  senderNonce: Uint8Array | undefined;
+  signedData: SignedData;
+  signerInfo: SignerInfo;
+}
+
+/** Throws PkiError when not even a transactionID can be read: there is then no CertRep to send. */
+export function parsePkiMessage(source: Uint8Array): PkiMessage {
+  const signedData = parseSignedData(source);
+  const signerInfo = onlySigner(signedData);
+  return {
+    messageType: readText(requiredAttribute(signerInfo, Oid.messageType, Tag.printableString, 'messageType')),
+    transactionID: parseTransactionID(signerInfo),
+    senderNonce: parseNonce(signerInfo, Oid.senderNonce, 'senderNonce'),
+    signedData,
+    signerInfo,
+  };
+}
+
+/** The digest, content cipher and key transport of a request, which its answer uses again, and the RA key it was encrypted to. */
+export interface ReplyAlgorithms {
+  keyPair: KeyPair;
+  digest: Digest;
+  cipher: ContentCipher;
+  keyTransport: KeyTransport;
+}
+
+/** A request whose CMS signature holds and whose envelope was opened. */
+export interface OpenedPkiMessage {
+  signer: Certificate;
+  csr: CertificationRequest;
+  reply: ReplyAlgorithms;
+}
+
+export interface OpenOptions {
+  /** Every RA key pair of the connector that still lives. */
+  keyPairs: readonly KeyPair[];
+  policy: AlgorithmPolicy;
+  randomBytes: (size: number) => Uint8Array;
+}
+
+/** Verifies and decrypts a PKCSReq. Throws PkiError, whose reason `failInfoByReason` translates. */
+export function openCertificationRequest(message: PkiMessage, options: OpenOptions): OpenedPkiMessage {
+  const { signedData, signerInfo } = message;
+  if (signedData.eContentType !== Oid.data) throw malformed('eContentType is not id-data');
+  const enveloped = parseEnvelope(signedData);
+  refuseAlgorithms(signerInfo, enveloped, options.policy);
+  const signer = findSignerCertificate(signerInfo, signedData.certificates);
+  verifySignerInfo(signedData, signerInfo, signer, options.policy);
+  const opening = findOpening(enveloped, options.keyPairs);
+  const csr = openUniformly(opening, options.randomBytes);
+  const { keyPair, cipher, keyTransport } = opening;
+  return { signer, csr, reply: { keyPair, digest: signerInfo.digest, cipher, keyTransport } };
+}
+
+function parseEnvelope({ eContent }: SignedData): EnvelopedData {
+  if (eContent === undefined || eContent.length === 0) throw malformed('a request without a pkcsPKIEnvelope');
+  return parseEnvelopedData(eContent);
+}
+
+/** Names every refused algorithm at once, so that an administrator changes the client once. */
+function refuseAlgorithms(signerInfo: SignerInfo, enveloped: EnvelopedData, policy: AlgorithmPolicy): void {
+  const cipherOid = enveloped.contentEncryptionAlgorithm.oid;
+  const refused: string[] = [];
+  const cipherAccepted = [...policy.contentCiphers].some(name => contentCiphers[name].oid === cipherOid);
+  if (!cipherAccepted) refused.push(`Unsupported algorithm: ${describe(cipherOid)}. Use AES-128-CBC or AES-256-CBC.`);
+  if (!policy.digests.has(signerInfo.digest.name)) refused.push(`Unsupported algorithm: ${describe(signerInfo.digest.oid)}. Use SHA-256.`);
+  if (refused.length > 0) throw new PkiError('unsupportedAlgorithm', refused.join(' '));
+}
+
+function describe(oid: string): string {
+  const name = algorithmName(oid);
+  return name === oid ? oid : `${oid} (${name})`;
+}
+
+/**
+ * From the key's unwrapping to the CSR's last octet there is one answer to every failure, and the steps run to their end whatever fails:
+ * see `openContent`.
+ */
+function openUniformly(opening: Opening, randomBytes: (size: number) => Uint8Array): CertificationRequest {
+  let csr: CertificationRequest | undefined;
+  let intact = false;
+  try {
+    const opened = openContent(opening, randomBytes);
+    intact = opened.intact;
+    csr = parseCertificationRequest(opened.content);
+  } catch {
+    // Deliberately without a cause: what went wrong is what nobody may learn.
+    csr = undefined;
+  }
+  if (csr === undefined || !intact) throw malformed('The request could not be decoded. Please send a valid SCEP request.');
+  return csr;
+}
+
+/** `certificates` and `recipient`, the request's signer, are DER. */
+export type CertRepResult =
+  | { pkiStatus: 'SUCCESS'; certificates: readonly Uint8Array[]; recipient: Uint8Array }
+  | { pkiStatus: 'PENDING' }
+  | { pkiStatus: 'FAILURE'; failInfo: FailInfoName; failInfoText: string };
+
+/** A CertRep, signed by the RA key and, on SUCCESS, encrypted to the request's signer (RFC 8894 section 3.3.2). */
+export function encodeCertRep(
+  message: Pick<PkiMessage, 'transactionID' | 'senderNonce'>,
+  result: CertRepResult,
+  reply: ReplyAlgorithms,
+  randomBytes: (size: number) => Uint8Array,
+): Uint8Array {
+  const signedAttributes: SignedAttribute[] = [
+    { type: Oid.transactionID, value: printableString(message.transactionID) },
+    { type: Oid.messageType, value: printableString(MessageType.CertRep) },
+    { type: Oid.pkiStatus, value: printableString(PkiStatus[result.pkiStatus]) },
+    // RFC 8894 no longer asks for it, but certmonger insists and jscep refuses a repeated one.
+    { type: Oid.senderNonce, value: octetString(randomBytes(16)) },
+  ];
+  if (message.senderNonce !== undefined) signedAttributes.push({ type: Oid.recipientNonce, value: octetString(message.senderNonce) });
+  let eContent: Uint8Array = Buffer.alloc(0);
+  if (result.pkiStatus === 'SUCCESS') {
+    const { cipher, keyTransport } = reply;
+    eContent = encodeEnvelopedData({
+      content: encodeDegenerate(result.certificates),
+      recipient: parseCertificate(result.recipient),
+      cipher,
+      keyTransport,
+      randomBytes,
+    });
+  } else if (result.pkiStatus === 'FAILURE') {
+    signedAttributes.push({ type: Oid.failInfo, value: printableString(FailInfo[result.failInfo]) });
+    signedAttributes.push({ type: Oid.failInfoText, value: utf8String(result.failInfoText) });
+  }
+  const { certificate, privateKey } = reply.keyPair;
+  return encodeSignedData({
+    eContent,
+    signedAttributes,
+    digest: reply.digest,
+    certificate,
+    sign: (digest, data) => sign(digest.openssl, data, privateKey),
+  });
+}
+
+/** What an answer uses when the request's own algorithms are unknown or refused: the RFC's mandatory set (section 2.9). */
+export function defaultReply(signerInfo: SignerInfo, policy: AlgorithmPolicy): Omit<ReplyAlgorithms, 'keyPair'> {
+  const digest = policy.digests.has(signerInfo.digest.name) ? signerInfo.digest : digests['SHA-256'];
+  return { digest, cipher: contentCiphers['AES-128-CBC'], keyTransport: { scheme: 'PKCS1' } };
+}

@@ -1,0 +1,69 @@
+/** What a pkiMessage costs in private-key operations, as tasks for worker threads: bytes and keys in, bytes out. */
+import type { KeyObject } from 'node:crypto';
+import type { AlgorithmPolicy } from '../../base/pki/algorithms.ts';
+import type { KeyPair } from '../../base/pki/enveloped-data.ts';
+import { PkiError } from '../../base/pki/pki-error.ts';
+import { parseCertificate } from '../../base/pki/x509.ts';
+import { realSystem } from '../../base/system.ts';
+import type { Task } from '../../base/worker-pool.ts';
+import { type CertRepResult, encodeCertRep, openCertificationRequest, parsePkiMessage, type ReplyAlgorithms } from './pki-message.ts';
+
+/** A key pair as it crosses to a worker. */
+export interface KeyPairBytes {
+  certificate: Uint8Array;
+  privateKey: KeyObject;
+}
+
+export interface OpenInput {
+  message: Uint8Array;
+  keyPairs: readonly KeyPairBytes[];
+  policy: AlgorithmPolicy;
+}
+
+export interface OpenOutput {
+  /** DER of the signer's certificate and of the CSR. */
+  signer: Uint8Array;
+  csr: Uint8Array;
+  /** Which of the key pairs the request is encrypted to. */
+  keyPairIndex: number;
+  algorithms: Omit<ReplyAlgorithms, 'keyPair'>;
+}
+
+/** Throws PkiError, as `openCertificationRequest` does. */
+export function openRequest({ message, keyPairs, policy }: OpenInput): OpenOutput {
+  const parsed = keyPairs.map(parseKeyPair);
+  const { signer, csr, reply } = openCertificationRequest(parsePkiMessage(message), {
+    keyPairs: parsed,
+    policy,
+    randomBytes: realSystem.randomBytes,
+  });
+  // The answer is encrypted to the signer's key, so one that cannot be encrypted to is refused before anything is issued.
+  if (signer.publicKey.kind !== 'RSA') {
+    throw new PkiError('unsupportedAlgorithm', 'The answer can only be encrypted to an RSA key. Sign the request with an RSA key.');
+  }
+  const { keyPair, ...algorithms } = reply;
+  return { signer: signer.der, csr: csr.der, keyPairIndex: parsed.indexOf(keyPair), algorithms };
+}
+
+export interface ReplyInput {
+  transactionID: string;
+  senderNonce: Uint8Array | undefined;
+  result: CertRepResult;
+  algorithms: Omit<ReplyAlgorithms, 'keyPair'>;
+  keyPair: KeyPairBytes;
+}
+
+export function encodeReply({ transactionID, senderNonce, result, algorithms, keyPair }: ReplyInput): Uint8Array {
+  return encodeCertRep({ transactionID, senderNonce }, result, { ...algorithms, keyPair: parseKeyPair(keyPair) }, realSystem.randomBytes);
+}
+
+function parseKeyPair({ certificate, privateKey }: KeyPairBytes): KeyPair {
+  return { certificate: parseCertificate(certificate), privateKey };
+}
+
+export function toBytes({ certificate, privateKey }: KeyPair): KeyPairBytes {
+  return { certificate: certificate.der, privateKey };
+}
+
+export const openTask: Task<OpenInput, OpenOutput> = { module: import.meta.url, name: 'openRequest', run: openRequest };
+export const replyTask: Task<ReplyInput, Uint8Array> = { module: import.meta.url, name: 'encodeReply', run: encodeReply };

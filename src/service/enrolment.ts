@@ -1,0 +1,284 @@
+/** One SCEP transaction: which connector it is for, who may enrol, for what, issued by whom and recorded where. */
+import { createHash, timingSafeEqual } from 'node:crypto';
+import { findCertificateByFingerprint } from '../backends/store/certificates.ts';
+import { findConnectorById } from '../backends/store/connectors.ts';
+import type { ConnectorRow, Database, TransactionRow } from '../backends/store/database.ts';
+import { findTransaction, insertTransaction, updateTransaction } from '../backends/store/transactions.ts';
+import { certificateIssued, enrolmentRefused, type ScepSubject } from '../base/events.ts';
+import { type AlgorithmPolicy, digests, resolveSignatureAlgorithm, unsupportedAlgorithm } from '../base/pki/algorithms.ts';
+import type { KeyPair } from '../base/pki/enveloped-data.ts';
+import { type CertificationRequest, verifyCertificationRequest } from '../base/pki/pkcs10.ts';
+import { PkiError } from '../base/pki/pki-error.ts';
+import { type Certificate, fingerprint } from '../base/pki/x509.ts';
+import { type Failure, failInfoByReason, failure } from '../base/scep.ts';
+import type { System } from '../base/system.ts';
+import { uuidV7 } from '../base/uuid-v7.ts';
+import type { Audit } from './audit.ts';
+import type { CertificateAuthorities, OpenAuthority } from './certificate-authorities.ts';
+import { applyProfile } from './certificate-profile.ts';
+import type { Alongside, CertificateOrder, Certificates, IssuedCertificate } from './certificates.ts';
+import type { Challenges } from './challenges.ts';
+import type { RaKeys } from './ra-keys.ts';
+
+/** How far a device's clock may be ahead of ours before the certificate it has just made for itself counts as expired. */
+const signerClockSkewMs = 15 * 60_000;
+
+/**
+ * What RFC 8894 section 2.9 requires and its SHA-2 kin. SHA-1, triple DES and single DES are for old devices alone: they stay refused until a
+ * connector's policy can allow them.
+ */
+export const algorithmPolicy: AlgorithmPolicy = {
+  digests: new Set(['SHA-256', 'SHA-384', 'SHA-512']),
+  contentCiphers: new Set(['AES-128-CBC', 'AES-192-CBC', 'AES-256-CBC']),
+};
+
+/** A connector that a SCEP URL leads to. */
+export interface EnrolmentEndpoint {
+  connectorId: string;
+  accountId: string;
+  region: string;
+  certificateAuthorityArn: string;
+  /** Whether it answers; CREATING is about to, FAILED and DELETING are not. */
+  status: ConnectorRow['status'];
+}
+
+/** A PKCSReq whose CMS signature holds and whose envelope was opened. */
+export interface EnrolmentRequest {
+  transactionID: string;
+  signer: Certificate;
+  csr: CertificationRequest;
+  /** The address it came from. */
+  source: string;
+}
+
+export type EnrolmentOutcome = { pkiStatus: 'SUCCESS'; certificate: Uint8Array } | Failure;
+
+export interface EnrolmentParts {
+  database: Database;
+  system: System;
+  audit: Audit;
+  certificateAuthorities: CertificateAuthorities;
+  certificates: Certificates;
+  challenges: Challenges;
+  raKeys: RaKeys;
+}
+
+export class Enrolment {
+  readonly #parts: EnrolmentParts;
+
+  constructor(parts: EnrolmentParts) {
+    this.#parts = parts;
+  }
+
+  /** The connector behind `/{accountId}-{connectorId}/{secret}`. The secret is compared in constant time. */
+  async findEndpoint({
+    accountId,
+    connectorId,
+    secret,
+  }: {
+    accountId: string;
+    connectorId: string;
+    secret: string;
+  }): Promise<EnrolmentEndpoint | undefined> {
+    const row = await findConnectorById(this.#parts.database.query, connectorId);
+    if (row === undefined || row.account_id !== accountId || !secretsEqual(row.endpoint_secret, secret)) return undefined;
+    return {
+      connectorId,
+      accountId,
+      region: row.region,
+      certificateAuthorityArn: row.certificate_authority_arn,
+      status: row.status,
+    };
+  }
+
+  async listRaKeyPairs(endpoint: EnrolmentEndpoint): Promise<KeyPair[]> {
+    return this.#parts.raKeys.listKeyPairs(endpoint.connectorId);
+  }
+
+  /** GetCACert's answer: the RA certificate, the issuing CA and its issuers up to the root. Throws CaError. */
+  async listCaCertificates(endpoint: EnrolmentEndpoint): Promise<Certificate[]> {
+    const [keyPairs, { authority }] = await Promise.all([
+      this.listRaKeyPairs(endpoint),
+      this.#parts.certificateAuthorities.openAuthority(endpoint.certificateAuthorityArn),
+    ]);
+    return [...keyPairs.slice(0, 1).map(({ certificate }) => certificate), ...authority.certificates];
+  }
+
+  /**
+   * Enrols. The same transaction with the same CSR and signer gets the same certificate; with another CSR it is a new one, because certmonger
+   * and sscep use their transactionIDs again. A refusal is an answer; an outage (CaError, StoreError) is thrown.
+   */
+  async enrol(endpoint: EnrolmentEndpoint, request: EnrolmentRequest): Promise<EnrolmentOutcome> {
+    try {
+      const seen = await this.#findTransaction(endpoint, request);
+      if (seen?.status === 'SUCCESS') return success(await this.#parts.certificates.getCertificate(certificateIdOf(seen)));
+      const issuer = await this.#parts.certificateAuthorities.openAuthority(endpoint.certificateAuthorityArn);
+      // An open intent was authorised when it was recorded, and its challenge may be gone by now.
+      const refusal = seen === undefined ? await this.#authorise(endpoint, request) : undefined;
+      const order = refusal ?? this.#order(endpoint, request, issuer);
+      if ('pkiStatus' in order) return await this.recordRefusal(endpoint, request, order);
+      if (seen !== undefined) return success(await this.#resume(endpoint, request, order, seen));
+      return success(await this.#issue(endpoint, request, order));
+    } catch (error) {
+      if (!(error instanceof PkiError)) throw error;
+      return this.recordRefusal(endpoint, request, failure(failInfoByReason[error.reason], error.message));
+    }
+  }
+
+  /** A request that failed before it could be understood as an enrolment leaves the same trace. */
+  async recordRefusal(
+    endpoint: EnrolmentEndpoint,
+    { transactionID, source }: { transactionID: string; source: string },
+    refusal: Failure,
+  ): Promise<Failure> {
+    const subject: ScepSubject = { ...endpoint, transactionID, source };
+    await this.#parts.audit.record(enrolmentRefused(subject, refusal));
+    return refusal;
+  }
+
+  /** Proof of possession first, then the challenge: a guess at the password costs the guesser a key and a signature. */
+  async #authorise(endpoint: EnrolmentEndpoint, request: EnrolmentRequest): Promise<Failure | undefined> {
+    const { csr } = request;
+    return (
+      (await this.#checkSigner(endpoint, request)) ??
+      checkProofOfPossession(csr) ??
+      (await this.#checkChallenge(endpoint, csr.challengePasswords))
+    );
+  }
+
+  /**
+   * A signer's own certificate proves nothing, so its key must be the CSR's: else the answer goes to whoever signed. Keys are compared, not names,
+   * which Cisco, pfSense and sscep let differ. A certificate of this connector may sign for a new key, as certmonger's rekey does.
+   */
+  async #checkSigner(endpoint: EnrolmentEndpoint, { signer, csr }: EnrolmentRequest): Promise<Failure | undefined> {
+    const now = this.#parts.system.now();
+    if (signer.notAfter + signerClockSkewMs < now) return failure('badMessageCheck', 'The certificate included in the request is expired.');
+    if (signer.publicKey.equals(csr.publicKey)) return undefined;
+    const row = await findCertificateByFingerprint(this.#parts.database.query, fingerprint(signer.der));
+    if (row?.connector_id === endpoint.connectorId && row.kind === 'DEVICE' && row.status === 'ISSUED') return undefined;
+    return failure('badMessageCheck', 'The request is not signed with the key that the certificate signing request is for.');
+  }
+
+  async #checkChallenge(endpoint: EnrolmentEndpoint, challengePasswords: readonly string[]): Promise<Failure | undefined> {
+    const [password, second] = challengePasswords;
+    if (password === undefined || second !== undefined) {
+      return failure('badRequest', 'Exactly one challenge password is required in the certificate signing request.');
+    }
+    const challengeId = await this.#parts.challenges.verifyChallengePassword(endpoint.connectorId, password);
+    return challengeId === undefined ? failure('badRequest', 'The challenge password is invalid.') : undefined;
+  }
+
+  #order(endpoint: EnrolmentEndpoint, { csr }: EnrolmentRequest, issuer: OpenAuthority): CertificateOrder | Failure {
+    const issuerNotAfter = issuer.authority.certificates[0].notAfter;
+    const content = applyProfile(csr, { now: this.#parts.system.now(), issuerNotAfter });
+    if ('pkiStatus' in content) return content;
+    return {
+      kind: 'DEVICE',
+      connectorId: endpoint.connectorId,
+      issuer,
+      subject: csr.subject.der,
+      subjectPublicKeyInfo: csr.publicKey.spki,
+      extensions: content.extensions,
+      notBefore: content.notBefore,
+      notAfter: content.notAfter,
+      subjectText: content.subject,
+      subjectAlternativeNames: content.subjectAlternativeNames,
+    };
+  }
+
+  async #issue(endpoint: EnrolmentEndpoint, request: EnrolmentRequest, order: CertificateOrder): Promise<IssuedCertificate> {
+    const { system, certificates } = this.#parts;
+    const transactionRowId = uuidV7(system);
+    const { transactionId, csrHash, signerKeyHash } = transactionKey(request);
+    const issued = await certificates.issue(order, {
+      ...this.#alongside(endpoint, request, order, transactionRowId),
+      atIntent: (query, certificateId) =>
+        insertTransaction(query, {
+          transaction_row_id: transactionRowId,
+          connector_id: endpoint.connectorId,
+          transaction_id: transactionId,
+          csr_hash: csrHash,
+          signer_key_hash: signerKeyHash,
+          status: 'ISSUING',
+          certificate_id: certificateId,
+          reason: null,
+          created_at: system.now(),
+          updated_at: system.now(),
+        }),
+    });
+    if (issued !== undefined) return issued;
+    const seen = await this.#findTransaction(endpoint, request);
+    if (seen === undefined) throw new Error('a transaction conflicts with one that is not there');
+    return this.#resume(endpoint, request, order, seen);
+  }
+
+  async #resume(
+    endpoint: EnrolmentEndpoint,
+    request: EnrolmentRequest,
+    order: CertificateOrder,
+    seen: TransactionRow,
+  ): Promise<IssuedCertificate> {
+    return this.#parts.certificates.resume(
+      certificateIdOf(seen),
+      order,
+      this.#alongside(endpoint, request, order, seen.transaction_row_id),
+    );
+  }
+
+  /** What is committed with the certificate: the end of the transaction and its audit event. */
+  #alongside(endpoint: EnrolmentEndpoint, request: EnrolmentRequest, order: CertificateOrder, transactionRowId: string): Alongside {
+    const { audit, system } = this.#parts;
+    const subject: ScepSubject = { ...endpoint, transactionID: request.transactionID, source: request.source };
+    const eventOf = ({ serialNumber }: IssuedCertificate) =>
+      certificateIssued(subject, { serialNumber, subject: order.subjectText, notAfter: order.notAfter });
+    return {
+      transactionRowId,
+      atRecord: async (query, issued) => {
+        await updateTransaction(query, transactionRowId, { status: 'SUCCESS', updated_at: system.now() });
+        await audit.insert(query, eventOf(issued));
+      },
+      afterRecord: issued => audit.log(eventOf(issued)),
+    };
+  }
+
+  async #findTransaction(endpoint: EnrolmentEndpoint, request: EnrolmentRequest): Promise<TransactionRow | undefined> {
+    return findTransaction(this.#parts.database.query, { connectorId: endpoint.connectorId, ...transactionKey(request) });
+  }
+}
+
+/** The signer's key is part of what identifies a transaction, so knowing a device's transactionID and CSR gets nobody its answer. */
+function transactionKey({ transactionID, csr, signer }: EnrolmentRequest): {
+  transactionId: string;
+  csrHash: string;
+  signerKeyHash: string;
+} {
+  return { transactionId: transactionID, csrHash: sha256(csr.der), signerKeyHash: sha256(signer.publicKey.spki) };
+}
+
+function sha256(octets: Uint8Array): string {
+  return createHash('sha256').update(octets).digest('hex');
+}
+
+function certificateIdOf(row: TransactionRow): string {
+  if (row.certificate_id === null) throw new Error(`transaction ${row.transaction_row_id} has no certificate`);
+  return row.certificate_id;
+}
+
+function success({ certificate }: IssuedCertificate): EnrolmentOutcome {
+  return { pkiStatus: 'SUCCESS', certificate };
+}
+
+function secretsEqual(a: string, b: string): boolean {
+  const [octetsA, octetsB] = [Buffer.from(a), Buffer.from(b)];
+  return octetsA.length === octetsB.length && timingSafeEqual(octetsA, octetsB);
+}
+
+/** The CSR is signed with the key that it is for (RFC 8894 section 7.6), by an algorithm that is not refused. Throws PkiError. */
+function checkProofOfPossession(csr: CertificationRequest): Failure | undefined {
+  const { digest } = resolveSignatureAlgorithm(csr.signatureAlgorithm);
+  if (!algorithmPolicy.digests.has(digest))
+    throw unsupportedAlgorithm(digests[digest].oid, 'SHA-256 to sign the certificate signing request');
+  return verifyCertificationRequest(csr)
+    ? undefined
+    : failure('badMessageCheck', 'The signature of the certificate signing request does not hold.');
+}

@@ -1,0 +1,122 @@
+/** The worker that takes connectors along the drawn arrows: CREATING to ACTIVE or FAILED, DELETING to gone. Each is claimed by a lease, so many nodes may run it. */
+import { CaError } from '../backends/ca/certificate-authority.ts';
+import { deleteChallengesOf } from '../backends/store/challenges.ts';
+import { claimConnectors, deleteConnectorRow, updateConnectorStatus } from '../backends/store/connectors.ts';
+import { type ConnectorRow, type Database, StoreError } from '../backends/store/database.ts';
+import { deleteRaKeysOf } from '../backends/store/ra-keys.ts';
+import { deleteAllTags, deleteTagsUnder } from '../backends/store/tags.ts';
+import { connectorActivated, connectorDeleted, connectorFailed, type Log } from '../base/events.ts';
+import { type ConnectorStatusReason, connectorArn } from '../base/resources.ts';
+import type { System } from '../base/system.ts';
+import type { Audit } from './audit.ts';
+import type { CertificateAuthorities } from './certificate-authorities.ts';
+import type { RaKeys } from './ra-keys.ts';
+
+export const lifecycleLimits = { connectorsPerStepMax: 10, leaseMs: 60_000, intervalMs: 5000 } as const;
+
+interface LifecycleParts {
+  database: Database;
+  system: System;
+  audit: Audit;
+  log: Log;
+  certificateAuthorities: CertificateAuthorities;
+  raKeys: RaKeys;
+}
+
+export class Lifecycle implements AsyncDisposable {
+  readonly #parts: LifecycleParts;
+  #timer: NodeJS.Timeout | undefined;
+  /** The steps under way, one behind the other. */
+  #steps: Promise<void> = Promise.resolve();
+
+  constructor(parts: LifecycleParts) {
+    this.#parts = parts;
+  }
+
+  /** Steps now and at every interval, for what another node left behind. */
+  start(): void {
+    this.wake();
+    this.#timer = setInterval(() => this.wake(), lifecycleLimits.intervalMs);
+    this.#timer.unref();
+  }
+
+  /** Something waits. Safe at any time; a step that is under way is followed by another. */
+  wake(): void {
+    const settled = this.#steps.then(() => this.#stepUntilDone());
+    this.#steps = settled.catch(error => this.#parts.log.error({ err: error }, 'the lifecycle could not do its step'));
+  }
+
+  async #stepUntilDone(): Promise<void> {
+    let claimed: number;
+    do claimed = await this.step();
+    while (claimed === lifecycleLimits.connectorsPerStepMax);
+  }
+
+  /** Claims up to `connectorsPerStepMax` connectors and settles each. Returns how many it claimed. */
+  async step(): Promise<number> {
+    const { database, system } = this.#parts;
+    const now = system.now();
+    const claimed = await claimConnectors(database.query, {
+      statuses: ['CREATING', 'DELETING'],
+      now,
+      leaseUntilAt: now + lifecycleLimits.leaseMs,
+      limit: lifecycleLimits.connectorsPerStepMax,
+    });
+    for (const connector of claimed) await (connector.status === 'CREATING' ? this.#create(connector) : this.#delete(connector));
+    return claimed.length;
+  }
+
+  async #create(connector: ConnectorRow): Promise<void> {
+    const { audit, certificateAuthorities, raKeys } = this.#parts;
+    const subject = subjectOf(connector);
+    try {
+      const issuer = await certificateAuthorities.openAuthority(connector.certificate_authority_arn);
+      const { serialNumber, notAfter } = await raKeys.createKeyPair(connector.connector_id, issuer);
+      if (await this.#settle(connector, 'ACTIVE')) await audit.record(connectorActivated(subject, { serialNumber, notAfter }));
+    } catch (error) {
+      // The store being away is no verdict on the connector: the lease runs out and the work is done then.
+      if (error instanceof StoreError) throw error;
+      const statusReason = error instanceof CaError ? error.reason : 'INTERNAL_FAILURE';
+      this.#parts.log.error({ err: error, connectorId: connector.connector_id }, 'a connector could not be created');
+      if (await this.#settle(connector, 'FAILED', statusReason)) await audit.record(connectorFailed(subject, statusReason));
+    }
+  }
+
+  async #settle(connector: ConnectorRow, to: 'ACTIVE' | 'FAILED', statusReason?: ConnectorStatusReason): Promise<boolean> {
+    const { database, system } = this.#parts;
+    return updateConnectorStatus(database.query, connector.connector_id, ['CREATING'], to, { statusReason, updatedAt: system.now() });
+  }
+
+  /** Its certificates and transactions stay: they are the record of what was issued. */
+  async #delete(connector: ConnectorRow): Promise<void> {
+    const { database, audit } = this.#parts;
+    const { connectorId } = subjectOf(connector);
+    const arn = connectorArn({ accountId: connector.account_id, region: connector.region }, connectorId);
+    const event = connectorDeleted(subjectOf(connector));
+    await database.transaction(async query => {
+      await deleteChallengesOf(query, connectorId);
+      await deleteRaKeysOf(query, connectorId);
+      await deleteTagsUnder(query, arn);
+      await deleteAllTags(query, arn);
+      await deleteConnectorRow(query, connectorId);
+      await audit.insert(query, event);
+    });
+    audit.log(event);
+  }
+
+  /** Resolves when everything that waited has been looked at: for the first start, which cannot go on without. */
+  async settle(): Promise<void> {
+    this.wake();
+    await this.#steps;
+  }
+
+  /** Lets the step under way end. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    clearInterval(this.#timer);
+    await this.#steps;
+  }
+}
+
+function subjectOf(connector: ConnectorRow): { accountId: string; region: string; connectorId: string } {
+  return { accountId: connector.account_id, region: connector.region, connectorId: connector.connector_id };
+}

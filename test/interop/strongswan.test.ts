@@ -1,0 +1,117 @@
+/** strongSwan's `pki --scepca` and `pki --scep`: posts its requests, sees AES only beside SHA-384, reads no signature but rsaEncryption. */
+import assert from 'node:assert/strict';
+import { X509Certificate } from 'node:crypto';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { encodePem } from '../../src/base/pki/pem.ts';
+import { findProgram, requireProgram } from '../support/programs.ts';
+import { issuanceIn } from '../support/raw-scep-client.ts';
+import { type Ended, runProgram } from '../support/run-program.ts';
+import { startTemporaryServer, type TemporaryServer } from '../support/temporary-server.ts';
+
+const skip = requireProgram('pki') || requireProgram('openssl');
+
+for (const keyAlgorithm of ['RSA_2048', 'EC_prime256v1']) {
+  describe(`strongSwan, at a connector whose CA has the key ${keyAlgorithm}`, { skip }, () => {
+    let server: TemporaryServer;
+    let directory: string;
+    before(async () => {
+      server = await startTemporaryServer({ env: { SCEP_CA_KEY_ALGORITHM: keyAlgorithm } });
+      directory = await mkdtemp(join(tmpdir(), 'scep-strongswan-'));
+      await makeKey('key.der', 2048);
+      await pki('--scepca', '--url', server.url, '--caout', 'ca.der', '--raout', 'ra.der');
+    });
+    after(async () => {
+      await server[Symbol.asyncDispose]();
+      await rm(directory, { recursive: true });
+    });
+
+    async function pki(...args: string[]): Promise<Ended> {
+      return runProgram('pki', args, { cwd: directory });
+    }
+
+    async function makeKey(file: string, bits: number): Promise<void> {
+      const { status, stdout, stderr } = await pki('--gen', '--type', 'rsa', '--size', String(bits));
+      assert.equal(status, 0, stderr);
+      await writeFile(join(directory, file), stdout);
+    }
+
+    async function enrol(...args: string[]): Promise<Ended> {
+      const peer = ['--url', server.url, '--cacert-enc', 'ra.der', '--cacert-sig', 'ra.der', '--cacert', 'ca.der'];
+      return pki('--scep', ...peer, '--in', 'key.der', '--dn', 'C=CH, O=Lab, CN=ss1', '--cipher', 'aes', ...args);
+    }
+
+    /** The certificate that it was given, which the openssl program verifies against the CA of GetCACert. */
+    async function verified({ status, stdout, stderr }: Ended): Promise<X509Certificate> {
+      assert.equal(status, 0, stderr);
+      await writeFile(join(directory, 'ca.pem'), encodePem('CERTIFICATE', await readFile(join(directory, 'ca.der'))));
+      await writeFile(join(directory, 'cert.pem'), encodePem('CERTIFICATE', stdout));
+      const verdict = await runProgram('openssl', ['verify', '-x509_strict', '-purpose', 'sslclient', '-CAfile', 'ca.pem', 'cert.pem'], { cwd: directory });
+      assert.deepEqual([verdict.status, verdict.stdout.toString()], [0, 'cert.pem: OK\n'], verdict.stderr);
+      return new X509Certificate(stdout);
+    }
+
+    it('takes the CA and the RA of GetCACert, and trusts the RA', async () => {
+      const { status, stderr } = await pki('--scepca', '--url', server.url, '--caout', 'ca.der', '--raout', 'ra.der', '--force');
+      assert.equal(status, 0, stderr);
+      assert.match(stderr, /RA cert is trusted/);
+      assert.deepEqual(await readFile(join(directory, 'ca.der')), Buffer.from(server.caCertificate));
+    });
+
+    for (const digest of ['sha256', 'sha384', 'sha512']) {
+      it(`enrols with AES and ${digest}`, async () => {
+        const { subject, subjectAltName } = await verified(await enrol('--password', server.challengePassword, '--digest', digest));
+        assert.deepEqual([subject, subjectAltName], ['C=CH\nO=Lab\nCN=ss1', undefined]);
+      });
+    }
+
+    it('enrols with alternative names', async () => {
+      const names = ['--san', 'a.example.com', '--san', 'b@example.com', '--san', '192.0.2.7'];
+      const ended = await enrol('--password', server.challengePassword, '--digest', 'sha256', ...names);
+      assert.equal((await verified(ended)).subjectAltName, 'DNS:a.example.com, email:b@example.com, IP Address:192.0.2.7');
+    });
+
+    it('enrols an RSA key of 3072 bits', async () => {
+      await makeKey('long.der', 3072);
+      const ended = await enrol('--password', server.challengePassword, '--digest', 'sha256', '--in', 'long.der');
+      assert.equal((await verified(ended)).publicKey.asymmetricKeyDetails?.modulusLength, 3072);
+    });
+
+    it('enrols with an RSASSA-PSS signature', async () => {
+      await verified(await enrol('--password', server.challengePassword, '--digest', 'sha256', '--rsa-padding', 'pss'));
+    });
+
+    it('gets the same certificate when it asks again', async () => {
+      const ask = () => enrol('--password', server.challengePassword, '--digest', 'sha256', '--dn', 'CN=again');
+      const [first, second] = [await verified(await ask()), await verified(await ask())];
+      assert.deepEqual(second.raw, first.raw);
+    });
+
+    it('shows badRequest for a wrong password, and nothing is issued', async () => {
+      const issued = await issuanceIn(server.database);
+      const { status, stdout, stderr } = await enrol('--password', 'wrong', '--digest', 'sha256');
+      assert.deepEqual([status, stdout.length], [1, 0]);
+      assert.match(stderr, /failInfo: +badRequest/);
+      assert.deepEqual(await issuanceIn(server.database), issued);
+    });
+
+    it('shows badAlg for triple DES, and nothing is issued', async () => {
+      const issued = await issuanceIn(server.database);
+      const { status, stderr } = await enrol('--password', server.challengePassword, '--digest', 'sha256', '--cipher', 'des3');
+      assert.equal(status, 1);
+      assert.match(stderr, /failInfo: +badAlg/);
+      assert.deepEqual(await issuanceIn(server.database), issued);
+    });
+
+    it('shows badRequest for a renewal with messageType 17, which is not supported', async () => {
+      await verified(await enrol('--password', server.challengePassword, '--digest', 'sha256'));
+      await makeKey('new.der', 2048);
+      await runProgram('openssl', ['x509', '-in', 'cert.pem', '-outform', 'der', '-out', 'cert.der'], { cwd: directory });
+      const { status, stderr } = await enrol('--digest', 'sha256', '--cert', 'cert.der', '--key', 'key.der', '--in', 'new.der');
+      assert.equal(status, 1);
+      console.log(stderr);
+    });
+  });
+}

@@ -1,0 +1,40 @@
+/** A plain-HTTP proxy before a server that keeps what passes through: it shows what a client that is not ours has really sent. */
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { buffer } from 'node:stream/consumers';
+import { send } from './raw-scep-client.ts';
+
+export interface Exchange {
+  method: string;
+  /** Path and query as received. */
+  target: string;
+  body: Buffer;
+  answer: Buffer;
+}
+
+export interface RecordingProxy extends AsyncDisposable {
+  /** Of the same path as the server's. */
+  readonly url: string;
+  readonly exchanges: readonly Exchange[];
+}
+
+export async function startRecordingProxy(serverUrl: string): Promise<RecordingProxy> {
+  const exchanges: Exchange[] = [];
+  const { origin, pathname } = new URL(serverUrl);
+  const proxy = createServer(async (incoming, outgoing) => {
+    const { method = '', url: target = '' } = incoming;
+    const body = await buffer(incoming);
+    const { statusCode, headers, body: answer } = await send(`${origin}${target}`, { method, body });
+    exchanges.push({ method, target, body, answer });
+    outgoing.writeHead(statusCode, { 'content-type': headers['content-type'], 'content-length': answer.length }).end(answer);
+  });
+  await new Promise<void>(resolve => void proxy.listen(0, '127.0.0.1', resolve));
+  return {
+    url: `http://127.0.0.1:${(proxy.address() as AddressInfo).port}${pathname}`,
+    exchanges,
+    async [Symbol.asyncDispose]() {
+      proxy.closeAllConnections();
+      await new Promise(resolve => void proxy.close(resolve));
+    },
+  };
+}

@@ -1,0 +1,34 @@
+/** Tasks for the worker pool's tests, in a module of their own: a worker imports the module of each task it runs. */
+import type { KeyObject } from 'node:crypto';
+import { malformed } from '../../src/base/pki/pki-error.ts';
+import type { Task } from '../../src/base/worker-pool.ts';
+
+export function add({ a, b }: { a: number; b: number }): number {
+  return a + b;
+}
+export function refuse(message: string): never {
+  throw malformed(message);
+}
+export function fail(message: string): never {
+  throw new TypeError(message);
+}
+export function modulusLength(key: KeyObject): number | undefined {
+  return key.asymmetricKeyDetails?.modulusLength;
+}
+export function endThread(): never {
+  process.nextTick(() => {
+    throw new Error('the thread ends here');
+  });
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 50);
+  return undefined as never;
+}
+
+function task<Input, Output>(name: string, run: (input: Input) => Output): Task<Input, Output> {
+  return { module: import.meta.url, name, run };
+}
+
+export const addTask = task('add', add);
+export const refuseTask = task('refuse', refuse);
+export const failTask = task('fail', fail);
+export const modulusLengthTask = task('modulusLength', modulusLength);
+export const endThreadTask = task('endThread', endThread);
