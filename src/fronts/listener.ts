@@ -113,13 +113,13 @@ function createApp({ tls, bodyBytesMax, encodeError, log }: ListenerOptions): Fa
     // Paths are matched on the bytes received, by the handlers: fastify would decode them first.
     rewriteUrl: () => '/',
     clientErrorHandler: (error: Error & { code?: string }, socket: { writable: boolean; end(text: string): void; destroy(): void }) => {
-      if (!socket.writable) return void socket.destroy();
-      socket.end(rawResponse(encodeError(clientErrorStatus(error.code))));
+      if (socket.writable) socket.end(rawResponse(encodeError(clientErrorStatus(error.code))));
+      else socket.destroy();
     },
   };
   if (tls === undefined) return fastify({ ...common, http });
   const https = { ...http, cert: tls.certificate, key: tls.key, minVersion: 'TLSv1.2' as const };
-  return fastify({ ...common, https }) as unknown as FastifyInstance;
+  return fastify({ ...common, https });
 }
 
 function toHttpRequest(request: FastifyRequest): HttpRequest {

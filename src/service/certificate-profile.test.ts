@@ -200,24 +200,27 @@ describe('extensions', () => {
   }
 });
 
+function manyNames(count: number): Extension[] {
+  return [
+    subjectAltNameExtension(
+      Array.from({ length: count }, (_, n) => generalName.dns(`h${n}`)),
+      false,
+    ),
+  ];
+}
+
 describe('names', () => {
   it('must be there, in the subject or beside it', () => {
     assert.match(refused({ subject: '' }).reason, /neither a subject nor a subjectAltName/);
   });
 
   it('are counted', () => {
-    const many = (count: number) => [
-      subjectAltNameExtension(
-        Array.from({ length: count }, (_, n) => generalName.dns(`h${n}`)),
-        false,
-      ),
-    ];
-    accepted({ extensions: many(profileLimits.subjectAltNamesMax) });
-    assert.match(refused({ extensions: many(profileLimits.subjectAltNamesMax + 1) }).reason, /more than 150/);
+    accepted({ extensions: manyNames(profileLimits.subjectAltNamesMax) });
+    assert.match(refused({ extensions: manyNames(profileLimits.subjectAltNamesMax + 1) }).reason, /more than 150/);
   });
 
   it('are measured', () => {
-    const long = 'CN=' + 'x'.repeat(profileLimits.subjectBytesMax);
+    const long = `CN=${'x'.repeat(profileLimits.subjectBytesMax)}`;
     assert.match(refused({ subject: long }).reason, /longer than 4096 bytes/);
   });
 

@@ -11,7 +11,15 @@ import { refused } from '../../../test/support/pki-error-check.ts';
 import { createCaAndRa, createIdentity, ecKey, rsaKey, seed } from '../../../test/support/pki-fixtures.ts';
 import { contentCiphers, digests, encodeAlgorithmIdentifier } from './algorithms.ts';
 import { contextConstructed, contextPrimitive, derNull, integer, objectIdentifier, octetString, sequence, setOf, tlv } from './der.ts';
-import { encodeEnvelopedData, envelopedDataLimits, findOpening, type KeyPair, type KeyTransport, openContent, parseEnvelopedData } from './enveloped-data.ts';
+import {
+  encodeEnvelopedData,
+  envelopedDataLimits,
+  findOpening,
+  type KeyPair,
+  type KeyTransport,
+  openContent,
+  parseEnvelopedData,
+} from './enveloped-data.ts';
 import { Oid } from './oids.ts';
 import { encodeContentInfo } from './signed-data.ts';
 
@@ -26,13 +34,22 @@ function open(message: Uint8Array, keyPairs: readonly KeyPair[] = [ra]) {
   return { ...opening, ...opened, content: Buffer.from(opened.content) };
 }
 
-function sealed(cipher: keyof typeof contentCiphers, keyTransport: KeyTransport = { scheme: 'PKCS1' }, octets: Uint8Array = content): Uint8Array {
+function sealed(
+  cipher: keyof typeof contentCiphers,
+  keyTransport: KeyTransport = { scheme: 'PKCS1' },
+  octets: Uint8Array = content,
+): Uint8Array {
   return encodeEnvelopedData({ content: octets, recipient: ra.certificate, cipher: contentCiphers[cipher], keyTransport, randomBytes });
 }
 
 describe('EnvelopedData by node-forge', () => {
   const privateKey = forgePrivateKey(rsaKey('ra'));
-  const ciphers = { 'AES-128-CBC': 'aes128-CBC', 'AES-192-CBC': 'aes192-CBC', 'AES-256-CBC': 'aes256-CBC', '3DES-CBC': 'des-EDE3-CBC' } as const;
+  const ciphers = {
+    'AES-128-CBC': 'aes128-CBC',
+    'AES-192-CBC': 'aes192-CBC',
+    'AES-256-CBC': 'aes256-CBC',
+    '3DES-CBC': 'des-EDE3-CBC',
+  } as const;
   for (const [name, forgeName] of Object.entries(ciphers)) {
     it(`is opened, and ours by it: PKCS#1 v1.5 and ${name}`, () => {
       fc.assert(
@@ -68,8 +85,17 @@ describe('EnvelopedData by pkijs', () => {
   }
 
   it('is opened when ours is one of several recipients, in whatever place', async () => {
-    for (const recipients of [[stranger, ra], [ra, stranger], [stranger, oldRa, ra]]) {
-      const made = await pkijsEnvelopedData(content, recipients.map(({ certificate }) => certificate.der), 'SHA-256', 128);
+    for (const recipients of [
+      [stranger, ra],
+      [ra, stranger],
+      [stranger, oldRa, ra],
+    ]) {
+      const made = await pkijsEnvelopedData(
+        content,
+        recipients.map(({ certificate }) => certificate.der),
+        'SHA-256',
+        128,
+      );
       const opened = open(made);
       assert.deepEqual([opened.content, opened.keyPair], [content, ra]);
     }
@@ -102,7 +128,13 @@ describe('encodeEnvelopedData', () => {
 
   it('refuses a recipient whose key cannot encrypt', () => {
     const { certificate } = createIdentity({ key: ecKey('prime256v1') });
-    const template = { content, recipient: certificate, cipher: contentCiphers['AES-128-CBC'], keyTransport: { scheme: 'PKCS1' }, randomBytes } as const;
+    const template = {
+      content,
+      recipient: certificate,
+      cipher: contentCiphers['AES-128-CBC'],
+      keyTransport: { scheme: 'PKCS1' },
+      randomBytes,
+    } as const;
     refused(() => encodeEnvelopedData(template), 'unsupportedAlgorithm', /not RSA/);
   });
 });
@@ -123,7 +155,11 @@ describe('an envelope', () => {
     const rid = contextPrimitive(0, ra.certificate.publicKey.keyIdentifier);
     const bySki = recipientInfo({ recipient: ra.certificate, rid, encryptedKey: encryptKey(ra.certificate, key) });
     assert.deepEqual(open(sealedFor(bySki)).content, content);
-    const constructed = recipientInfo({ recipient: ra.certificate, rid: contextConstructed(0, octetString(ra.certificate.publicKey.keyIdentifier)), encryptedKey: encryptKey(ra.certificate, key) });
+    const constructed = recipientInfo({
+      recipient: ra.certificate,
+      rid: contextConstructed(0, octetString(ra.certificate.publicKey.keyIdentifier)),
+      encryptedKey: encryptKey(ra.certificate, key),
+    });
     assert.deepEqual(open(sealedFor(constructed)).content, content);
   });
 
@@ -148,7 +184,8 @@ describe('an envelope', () => {
 
   it('is refused when none of our keys is a recipient', () => {
     const forStranger = recipientInfo({ recipient: stranger.certificate, encryptedKey: encryptKey(stranger.certificate, key) });
-    for (const recipients of [[forStranger], []]) refused(() => open(sealedFor(...recipients)), 'malformed', /not encrypted to this endpoint’s current certificate/);
+    for (const recipients of [[forStranger], []])
+      refused(() => open(sealedFor(...recipients)), 'malformed', /not encrypted to this endpoint’s current certificate/);
     refused(() => open(sealedFor(forRa), []), 'malformed', /not encrypted to this endpoint/);
   });
 
@@ -164,20 +201,32 @@ describe('an envelope', () => {
     refused(() => open(enveloped(...whole, derNull)), 'malformed', /a part too many/);
     refused(() => open(enveloped(...whole.with(2, sequence(objectIdentifier(Oid.data), algorithm)))), 'malformed');
     refused(() => open(sealedFor(sequence(integer(0)))), 'malformed');
-    refused(() => parseEnvelopedData(encodeContentInfo(Oid.signedData, sequence())), 'malformed', /where 1\.2\.840\.113549\.1\.7\.3 must be/);
+    refused(
+      () => parseEnvelopedData(encodeContentInfo(Oid.signedData, sequence())),
+      'malformed',
+      /where 1\.2\.840\.113549\.1\.7\.3 must be/,
+    );
   });
 
   it('is refused with an initialization vector of another length or none', () => {
     const aes = (...parameters: Uint8Array[]) => sequence(objectIdentifier(contentCiphers['AES-128-CBC'].oid), ...parameters);
     for (const wrong of [aes(), aes(derNull), aes(octetString(Buffer.alloc(8))), aes(octetString(Buffer.alloc(17)))]) {
-      refused(() => open(envelope({ recipientInfos: [forRa], algorithm: wrong, encryptedContent: Buffer.alloc(16) })), 'malformed', /initialization vector/);
+      refused(
+        () => open(envelope({ recipientInfos: [forRa], algorithm: wrong, encryptedContent: Buffer.alloc(16) })),
+        'malformed',
+        /initialization vector/,
+      );
     }
   });
 });
 
 describe('the algorithms of an envelope', () => {
   const withCipher = (oid: string) =>
-    envelope({ recipientInfos: [], algorithm: sequence(objectIdentifier(oid), octetString(Buffer.alloc(16))), encryptedContent: Buffer.alloc(16) });
+    envelope({
+      recipientInfos: [],
+      algorithm: sequence(objectIdentifier(oid), octetString(Buffer.alloc(16))),
+      encryptedContent: Buffer.alloc(16),
+    });
   const withTransport = (algorithm: Uint8Array) => {
     const { algorithm: cipher, encrypt } = encryption();
     const info = recipientInfo({ recipient: ra.certificate, algorithm, encryptedKey: Buffer.alloc(256) });
@@ -188,10 +237,19 @@ describe('the algorithms of an envelope', () => {
   const oaep = (...parameters: Uint8Array[]) => withTransport(encodeAlgorithmIdentifier(Oid.rsaesOaep, sequence(...parameters)));
 
   it('are named when we do not implement them', () => {
-    for (const [oid, name] of [['1.2.840.113549.3.2', 'RC2-CBC'], ['1.2.840.113549.3.4', 'RC4'], ['2.16.840.1.101.3.4.1.6', 'AES-128-GCM'], ['1.2.3', '1.2.3']] as const) {
+    for (const [oid, name] of [
+      ['1.2.840.113549.3.2', 'RC2-CBC'],
+      ['1.2.840.113549.3.4', 'RC4'],
+      ['2.16.840.1.101.3.4.1.6', 'AES-128-GCM'],
+      ['1.2.3', '1.2.3'],
+    ] as const) {
       refused(() => open(withCipher(oid)), 'unsupportedAlgorithm', new RegExp(name));
     }
-    refused(() => open(withTransport(encodeAlgorithmIdentifier('1.2.3.4'))), 'unsupportedAlgorithm', /1\.2\.3\.4\. Use rsaEncryption or RSAES-OAEP/);
+    refused(
+      () => open(withTransport(encodeAlgorithmIdentifier('1.2.3.4'))),
+      'unsupportedAlgorithm',
+      /1\.2\.3\.4\. Use rsaEncryption or RSAES-OAEP/,
+    );
   });
 
   it('are refused: OAEP with two digests, MD5, another mask, a label or parameters that are none', () => {
@@ -227,12 +285,14 @@ describe('openContent', () => {
     return open(envelope({ recipientInfos: [info], algorithm, encryptedContent }));
   };
   const rightKey = (key: Uint8Array) => encryptKey(ra.certificate, key);
-  const block = (...head: number[]) => (key: Uint8Array) => {
-    const octets = Buffer.alloc(256, 0x11);
-    octets.set(head);
-    octets.set([0, ...key], 256 - 1 - key.length);
-    return encryptBlock(ra.certificate, octets);
-  };
+  const block =
+    (...head: number[]) =>
+    (key: Uint8Array) => {
+      const octets = Buffer.alloc(256, 0x11);
+      octets.set(head);
+      octets.set([0, ...key], 256 - 1 - key.length);
+      return encryptBlock(ra.certificate, octets);
+    };
 
   it('is intact when all is right', () => {
     assert.equal(openBroken(rightKey).intact, true);
@@ -267,7 +327,9 @@ describe('openContent', () => {
       const { key, algorithm, encrypt } = encryption(cipher);
       const info = recipientInfo({ recipient: ra.certificate, encryptedKey: encryptedKey(key) });
       const sizes: number[] = [];
-      const opening = findOpening(parseEnvelopedData(envelope({ recipientInfos: [info], algorithm, encryptedContent: encrypt(content) })), [ra]);
+      const opening = findOpening(parseEnvelopedData(envelope({ recipientInfos: [info], algorithm, encryptedContent: encrypt(content) })), [
+        ra,
+      ]);
       openContent(opening, size => {
         sizes.push(size);
         return randomBytes(size);
@@ -277,13 +339,26 @@ describe('openContent', () => {
   });
 
   it('is not intact after a padding that is none, and keeps the content whole', () => {
-    const last = (...octets: number[]) => Buffer.concat([content.subarray(0, 16), Buffer.alloc(16 - octets.length, 7), Buffer.from(octets)]);
-    for (const padded of [last(0), last(17), last(255), last(2, 3, 3), last(2), last(1, 2), Buffer.concat([content.subarray(0, 16), Buffer.alloc(16, 16).fill(15, 0, 1)])]) {
+    const last = (...octets: number[]) =>
+      Buffer.concat([content.subarray(0, 16), Buffer.alloc(16 - octets.length, 7), Buffer.from(octets)]);
+    for (const padded of [
+      last(0),
+      last(17),
+      last(255),
+      last(2, 3, 3),
+      last(2),
+      last(1, 2),
+      Buffer.concat([content.subarray(0, 16), Buffer.alloc(16, 16).fill(15, 0, 1)]),
+    ]) {
       const opened = openBroken(rightKey, padded);
       assert.equal(opened.intact, false, padded.toString('hex'));
       assert.equal(opened.content.length, padded.length);
     }
-    for (const [padded, length] of [[last(1), 31], [last(2, 2), 30], [Buffer.alloc(32, 16), 16]] as const) {
+    for (const [padded, length] of [
+      [last(1), 31],
+      [last(2, 2), 30],
+      [Buffer.alloc(32, 16), 16],
+    ] as const) {
       const opened = openBroken(rightKey, padded);
       assert.deepEqual([opened.intact, opened.content.length], [true, length]);
     }
@@ -293,7 +368,11 @@ describe('openContent', () => {
     for (const length of [0, 1, 15, 17]) {
       const { key, algorithm } = encryption(cipher);
       const info = recipientInfo({ recipient: ra.certificate, encryptedKey: encryptKey(ra.certificate, key) });
-      refused(() => open(envelope({ recipientInfos: [info], algorithm, encryptedContent: Buffer.alloc(length) })), 'malformed', /whole number of blocks/);
+      refused(
+        () => open(envelope({ recipientInfos: [info], algorithm, encryptedContent: Buffer.alloc(length) })),
+        'malformed',
+        /whole number of blocks/,
+      );
     }
   });
 
@@ -306,7 +385,11 @@ describe('openContent', () => {
   it('reads an encryptedKey in segments', () => {
     const { key, algorithm, encrypt } = encryption(cipher);
     const encryptedKey = encryptKey(ra.certificate, key);
-    const [version, rid, transport] = [integer(0), sequence(ra.certificate.issuer.der, ra.certificate.serialNumberDer), encodeAlgorithmIdentifier(Oid.rsaEncryption)];
+    const [version, rid, transport] = [
+      integer(0),
+      sequence(ra.certificate.issuer.der, ra.certificate.serialNumberDer),
+      encodeAlgorithmIdentifier(Oid.rsaEncryption),
+    ];
     const segments = tlv(0x24, octetString(encryptedKey.subarray(0, 100)), octetString(encryptedKey.subarray(100)));
     const info = sequence(version, rid, transport, segments);
     assert.deepEqual(open(envelope({ recipientInfos: [info], algorithm, encryptedContent: encrypt(content) })).content, content);

@@ -203,10 +203,13 @@ export function parseIpAddress(text: string): Uint8Array {
   if (!isIPv6(text) || text.includes('%')) throw malformed(`"${text}" is no IP address`);
   // The URL parser writes every form of an IPv6 address in one: groups in hexadecimal, one run of zeros left out.
   const [head = '', tail] = new URL(`http://[${text}]`).hostname.slice(1, -1).split('::');
-  const groups = (part: string | undefined) => (part ? part.split(':').map(group => Number.parseInt(group, 16)) : []);
-  const [left, right] = [groups(head), groups(tail)];
+  const [left, right] = [addressGroups(head), addressGroups(tail ?? '')];
   const all = [...left, ...Array.from({ length: 8 - left.length - right.length }, () => 0), ...right];
   return Buffer.from(all.flatMap(group => [group >> 8, group & 0xff]));
+}
+
+function addressGroups(text: string): number[] {
+  return text === '' ? [] : text.split(':').map(group => Number.parseInt(group, 16));
 }
 
 /** The GeneralNames that an administrator or our own TLS certificate asks for. */

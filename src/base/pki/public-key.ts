@@ -96,6 +96,5 @@ function checkRsaPublicKey(octets: Uint8Array): number {
 function positiveBits(octets: Uint8Array, what: string): number {
   const first = octets[0] ?? 0;
   if (first >= 0x80) throw malformed(`a negative RSA ${what}`);
-  const significant = first === 0 ? octets.subarray(1) : octets;
-  return significant.length === 0 ? 0 : (significant.length - 1) * 8 + (32 - Math.clz32(significant[0] ?? 0));
+  return (octets.length - 1) * 8 + (first === 0 ? 0 : 32 - Math.clz32(first));
 }

@@ -12,7 +12,18 @@ import { refused } from '../../../test/support/pki-error-check.ts';
 import { createCaAndRa, createIdentity, defaultPolicy, ecKey, laxPolicy, rsaKey, seed } from '../../../test/support/pki-fixtures.ts';
 import { digests, encodeAlgorithmIdentifier } from './algorithms.ts';
 import { parseBer, Tag } from './asn1.ts';
-import { contextConstructed, derNull, integer, objectIdentifier, octetString, printableString, sequence, setOf, tlv, utf8String } from './der.ts';
+import {
+  contextConstructed,
+  derNull,
+  integer,
+  objectIdentifier,
+  octetString,
+  printableString,
+  sequence,
+  setOf,
+  tlv,
+  utf8String,
+} from './der.ts';
 import { subjectKeyIdentifierExtension } from './extensions.ts';
 import { Oid } from './oids.ts';
 import {
@@ -52,7 +63,13 @@ describe('SignedData by pkijs', () => {
       const { privateKey } = await webKeyPair(signer.privateKey, signature);
       const attributes = [new pkijs.Attribute({ type: Oid.transactionID, values: [new asn1js.PrintableString({ value: 'abc' })] })];
       const large = Buffer.alloc(5000, 'pkijs splits this into segments');
-      const made = await pkijsSignedData({ content: large, certificate: signer.certificate.der, privateKey, hash: signature.hash, attributes });
+      const made = await pkijsSignedData({
+        content: large,
+        certificate: signer.certificate.der,
+        privateKey,
+        hash: signature.hash,
+        attributes,
+      });
       assert.deepEqual(verify(made, laxPolicy), large);
       const info = onlySigner(parseSignedData(made));
       assert.equal(requiredAttribute(info, Oid.transactionID, Tag.printableString, 'transactionID').octets().toString(), 'abc');
@@ -62,7 +79,10 @@ describe('SignedData by pkijs', () => {
   it('is read and verified with ECDSA', async () => {
     const identity = createIdentity({ key: ecKey('prime256v1') });
     const { privateKey } = await webKeyPair(identity.privateKey, { name: 'ECDSA', hash: 'SHA-256', namedCurve: 'P-256' });
-    assert.deepEqual(verify(await pkijsSignedData({ content, certificate: identity.certificate.der, privateKey, hash: 'SHA-256', attributes: [] })), content);
+    assert.deepEqual(
+      verify(await pkijsSignedData({ content, certificate: identity.certificate.der, privateKey, hash: 'SHA-256', attributes: [] })),
+      content,
+    );
   });
 });
 
@@ -78,7 +98,10 @@ describe('encodeSignedData', () => {
       });
       assert.ok(await pkijsVerifies(made), digest.name);
       assert.deepEqual(verify(made, laxPolicy), content);
-      assert.deepEqual([...parseSignedData(made).signerInfos[0]?.attributes.keys() ?? []].sort(), [Oid.contentType, Oid.messageDigest, Oid.transactionID].sort());
+      assert.deepEqual(
+        [...(parseSignedData(made).signerInfos[0]?.attributes.keys() ?? [])].sort(),
+        [Oid.contentType, Oid.messageDigest, Oid.transactionID].sort(),
+      );
     }
   });
 
@@ -101,10 +124,20 @@ describe('encodeSignedData', () => {
         const signedAttributes = arcs.map(arc => ({ type: `1.2.3.${arc}`, value: utf8String(text) }));
         const sign512 = ({ openssl }: { openssl: string }, data: Uint8Array) => sign(openssl, data, rsaKey('small', 1024));
         const identity = createIdentity({ key: rsaKey('small', 1024) });
-        const made = encodeSignedData({ eContent, signedAttributes, digest: digests['SHA-512'], certificate: identity.certificate, sign: sign512 });
+        const made = encodeSignedData({
+          eContent,
+          signedAttributes,
+          digest: digests['SHA-512'],
+          certificate: identity.certificate,
+          sign: sign512,
+        });
         assert.deepEqual(verify(made), Buffer.from(eContent));
         const { attributes } = onlySigner(parseSignedData(made));
-        for (const { type, value } of signedAttributes) assert.deepEqual(attributes.get(type)?.map(({ bytes }) => [...bytes]), [[...value]]);
+        for (const { type, value } of signedAttributes)
+          assert.deepEqual(
+            attributes.get(type)?.map(({ bytes }) => [...bytes]),
+            [[...value]],
+          );
         assert.equal(attributes.size, arcs.length + 2);
       }),
       { seed, numRuns: 60 },
@@ -116,7 +149,10 @@ describe('encodeDegenerate', () => {
   it('makes what pkijs reads: certificates alone, in their order', () => {
     const made = encodeDegenerate([ra.certificate.der, ca.certificate.der]);
     const read = parseSignedData(made);
-    assert.deepEqual(read.certificates.map(({ serialNumber }) => serialNumber), [ra, ca].map(({ certificate }) => certificate.serialNumber));
+    assert.deepEqual(
+      read.certificates.map(({ serialNumber }) => serialNumber),
+      [ra, ca].map(({ certificate }) => certificate.serialNumber),
+    );
     assert.equal(read.eContent, undefined);
     assert.deepEqual(read.signerInfos, []);
     const contentInfo = new pkijs.ContentInfo({ schema: asn1Of(made) });
@@ -129,14 +165,22 @@ describe('what a verified message may look like', () => {
   it('has BER of indefinite length and its content in segments of segments', () => {
     assert.deepEqual(verify(streamed(message())), content);
     const halves = [content.subarray(0, 4), content.subarray(4)].map(half => segmented(half, 0x24, 3));
-    const nested = signedData({ eContent: tlv(0x24, ...halves), certificates: [signer.certificate.der], signerInfos: [signerInfo({ signer, attributes: cmsAttributes(content) })] });
+    const nested = signedData({
+      eContent: tlv(0x24, ...halves),
+      certificates: [signer.certificate.der],
+      signerInfos: [signerInfo({ signer, attributes: cmsAttributes(content) })],
+    });
     assert.deepEqual(verify(nested), content);
     assert.notDeepEqual(Buffer.from(rewritten(parseBer(nested))), Buffer.from(message()));
   });
 
   it('has signedAttrs in any order: the signature is over the bytes received', () => {
     const [contentType, messageDigest] = cmsAttributes(content);
-    for (const attributes of [[contentType, messageDigest], [messageDigest, contentType]]) assert.deepEqual(verify(message({ attributes })), content);
+    for (const attributes of [
+      [contentType, messageDigest],
+      [messageDigest, contentType],
+    ])
+      assert.deepEqual(verify(message({ attributes })), content);
   });
 
   it('names its signer by subjectKeyIdentifier, from the extension or from the key', () => {
@@ -144,7 +188,11 @@ describe('what a verified message may look like', () => {
     const named = createIdentity({ extensions: [subjectKeyIdentifierExtension(identifier)] });
     verify(message({ signer: named, sid: tlv(0x80, identifier) }));
     verify(message({ sid: tlv(0x80, signer.certificate.publicKey.keyIdentifier) }));
-    refused(() => verify(message({ signer: named, sid: tlv(0x80, named.certificate.publicKey.keyIdentifier) })), 'badSignature', /not in the message/);
+    refused(
+      () => verify(message({ signer: named, sid: tlv(0x80, named.certificate.publicKey.keyIdentifier) })),
+      'badSignature',
+      /not in the message/,
+    );
   });
 
   it('carries other certificates before its signer’s, and attribute certificates that nobody reads', () => {
@@ -154,13 +202,22 @@ describe('what a verified message may look like', () => {
   });
 
   it('has a digest and a signature algorithm without parameters, or a signature algorithm that names the digest', () => {
-    verify(message({ digestAlgorithm: sequence(objectIdentifier(digests['SHA-256'].oid)), signatureAlgorithm: sequence(objectIdentifier(Oid.rsaEncryption)) }));
+    verify(
+      message({
+        digestAlgorithm: sequence(objectIdentifier(digests['SHA-256'].oid)),
+        signatureAlgorithm: sequence(objectIdentifier(Oid.rsaEncryption)),
+      }),
+    );
     verify(message({ signatureAlgorithm: encodeAlgorithmIdentifier('1.2.840.113549.1.1.11') }));
   });
 
   it('is signed with RSASSA-PSS', () => {
     const sha256 = encodeAlgorithmIdentifier(digests['SHA-256'].oid);
-    const parameters = sequence(contextConstructed(0, sha256), contextConstructed(1, encodeAlgorithmIdentifier(Oid.mgf1, sha256)), contextConstructed(2, integer(32)));
+    const parameters = sequence(
+      contextConstructed(0, sha256),
+      contextConstructed(1, encodeAlgorithmIdentifier(Oid.mgf1, sha256)),
+      contextConstructed(2, integer(32)),
+    );
     const pss: Partial<SignerInfoParts> = {
       signatureAlgorithm: encodeAlgorithmIdentifier(Oid.rsassaPss, parameters),
       sign: (data, key) => sign('sha256', data, { key, padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: 32 }),
@@ -182,11 +239,34 @@ describe('signedAttrs that could be taken for something else', () => {
     ['with two messageDigest attributes, the first right', { attributes: [contentType, messageDigest, otherDigest] }, /stands twice/],
     ['with two messageDigest attributes, the second right', { attributes: [contentType, otherDigest, messageDigest] }, /stands twice/],
     ['with two contentType attributes', { attributes: [contentType, contentType, messageDigest] }, /stands twice/],
-    ['with two transactionID attributes', { attributes: [contentType, messageDigest, attribute(Oid.transactionID, printableString('a')), attribute(Oid.transactionID, printableString('b'))] }, /stands twice/],
-    ['with two values of messageDigest', { attributes: [contentType, attribute(Oid.messageDigest, octetString(Buffer.alloc(32)), octetString(Buffer.alloc(31)))] }, /messageDigest is not one value/],
+    [
+      'with two transactionID attributes',
+      {
+        attributes: [
+          contentType,
+          messageDigest,
+          attribute(Oid.transactionID, printableString('a')),
+          attribute(Oid.transactionID, printableString('b')),
+        ],
+      },
+      /stands twice/,
+    ],
+    [
+      'with two values of messageDigest',
+      { attributes: [contentType, attribute(Oid.messageDigest, octetString(Buffer.alloc(32)), octetString(Buffer.alloc(31)))] },
+      /messageDigest is not one value/,
+    ],
     ['with no value of contentType', { attributes: [attribute(Oid.contentType), messageDigest] }, /contentType is not one value/],
-    ['with a contentType of another kind', { attributes: [attribute(Oid.contentType, objectIdentifier(Oid.envelopedData)), messageDigest] }, /contentType is not eContentType/],
-    ['with a contentType that is no OBJECT IDENTIFIER', { attributes: [attribute(Oid.contentType, utf8String(Oid.data)), messageDigest] }, /contentType is not one value/],
+    [
+      'with a contentType of another kind',
+      { attributes: [attribute(Oid.contentType, objectIdentifier(Oid.envelopedData)), messageDigest] },
+      /contentType is not eContentType/,
+    ],
+    [
+      'with a contentType that is no OBJECT IDENTIFIER',
+      { attributes: [attribute(Oid.contentType, utf8String(Oid.data)), messageDigest] },
+      /contentType is not one value/,
+    ],
   ];
   for (const [name, parts, text] of wrong) {
     it(`are refused: ${name}`, () => {
@@ -195,7 +275,10 @@ describe('signedAttrs that could be taken for something else', () => {
   }
 
   it('are refused with more attributes than any message has', () => {
-    const many = (count: number) => message({ attributes: [contentType, messageDigest, ...Array.from({ length: count - 2 }, (_, arc) => attribute(`1.2.3.${arc}`, derNull))] });
+    const many = (count: number) =>
+      message({
+        attributes: [contentType, messageDigest, ...Array.from({ length: count - 2 }, (_, arc) => attribute(`1.2.3.${arc}`, derNull))],
+      });
     assert.deepEqual(verify(many(signedDataLimits.signedAttrsMax)), content);
     refused(() => verify(many(signedDataLimits.signedAttrsMax + 1)), 'malformed', /more than 64 signedAttrs/);
   });
@@ -217,9 +300,21 @@ describe('a signature that does not hold', () => {
   it('is refused: other content, other attributes, other key', () => {
     const signerInfos = [signerInfo({ signer, attributes: cmsAttributes(content) })];
     const certificates = [signer.certificate.der];
-    refused(() => verify(signedData({ eContent: octetString(Buffer.from('another')), certificates, signerInfos })), 'badSignature', /messageDigest is not the digest/);
-    refused(() => verify(signedData({ eContent: undefined, certificates, signerInfos })), 'badSignature', /messageDigest is not the digest/);
-    refused(() => verify(message({ sign: data => sign('sha256', Buffer.concat([data, data]), signer.privateKey) })), 'badSignature', /does not hold/);
+    refused(
+      () => verify(signedData({ eContent: octetString(Buffer.from('another')), certificates, signerInfos })),
+      'badSignature',
+      /messageDigest is not the digest/,
+    );
+    refused(
+      () => verify(signedData({ eContent: undefined, certificates, signerInfos })),
+      'badSignature',
+      /messageDigest is not the digest/,
+    );
+    refused(
+      () => verify(message({ sign: data => sign('sha256', Buffer.concat([data, data]), signer.privateKey) })),
+      'badSignature',
+      /does not hold/,
+    );
     refused(() => verify(message({ sign: data => sign('sha256', data, rsaKey('other')) })), 'badSignature', /does not hold/);
     refused(() => verify(message({ sign: () => Buffer.alloc(0) })), 'badSignature', /does not hold/);
   });
@@ -241,9 +336,16 @@ describe('a signature that does not hold', () => {
 
 describe('algorithms that do not agree or are not allowed', () => {
   it('are refused: a digestAlgorithm beside a signatureAlgorithm with another digest', () => {
-    const sha384Signature = { signatureAlgorithm: encodeAlgorithmIdentifier('1.2.840.113549.1.1.12'), sign: (data: Uint8Array) => sign('sha384', data, signer.privateKey) };
+    const sha384Signature = {
+      signatureAlgorithm: encodeAlgorithmIdentifier('1.2.840.113549.1.1.12'),
+      sign: (data: Uint8Array) => sign('sha384', data, signer.privateKey),
+    };
     refused(() => verify(message(sha384Signature)), 'malformed', /do not agree/);
-    const sha1Digest = { digest: digests['SHA-1'], attributes: cmsAttributes(content, digests['SHA-1']), signatureAlgorithm: encodeAlgorithmIdentifier('1.2.840.113549.1.1.11') };
+    const sha1Digest = {
+      digest: digests['SHA-1'],
+      attributes: cmsAttributes(content, digests['SHA-1']),
+      signatureAlgorithm: encodeAlgorithmIdentifier('1.2.840.113549.1.1.11'),
+    };
     refused(() => verify(message(sha1Digest), laxPolicy), 'malformed', /do not agree/);
   });
 
@@ -254,9 +356,17 @@ describe('algorithms that do not agree or are not allowed', () => {
   });
 
   it('are refused when we do not implement them: MD5 and unknown ones', () => {
-    refused(() => verify(message({ digestAlgorithm: encodeAlgorithmIdentifier('1.2.840.113549.2.5') })), 'unsupportedAlgorithm', /1\.2\.840\.113549\.2\.5 \(MD5\)/);
+    refused(
+      () => verify(message({ digestAlgorithm: encodeAlgorithmIdentifier('1.2.840.113549.2.5') })),
+      'unsupportedAlgorithm',
+      /1\.2\.840\.113549\.2\.5 \(MD5\)/,
+    );
     refused(() => verify(message({ digestAlgorithm: encodeAlgorithmIdentifier('1.2.3') })), 'unsupportedAlgorithm', /1\.2\.3\./);
-    refused(() => verify(message({ signatureAlgorithm: encodeAlgorithmIdentifier('1.2.840.113549.1.1.4') })), 'unsupportedAlgorithm', /MD5 with RSA/);
+    refused(
+      () => verify(message({ signatureAlgorithm: encodeAlgorithmIdentifier('1.2.840.113549.1.1.4') })),
+      'unsupportedAlgorithm',
+      /MD5 with RSA/,
+    );
     refused(() => verify(message({ signatureAlgorithm: encodeAlgorithmIdentifier('1.2.3') })), 'unsupportedAlgorithm', /1\.2\.3\./);
   });
 });
@@ -267,35 +377,72 @@ describe('SignedData that breaks the syntax', () => {
 
   it('has two SignerInfos, even twice the same, or none', () => {
     for (const signerInfos of [[one, one], [one, signerInfo({ signer: ra, attributes: cmsAttributes(content) })], []]) {
-      refused(() => verify(signedData({ eContent: octetString(content), certificates: [...certificates, ra.certificate.der], signerInfos })), 'malformed', /exactly one SignerInfo/);
+      refused(
+        () => verify(signedData({ eContent: octetString(content), certificates: [...certificates, ra.certificate.der], signerInfos })),
+        'malformed',
+        /exactly one SignerInfo/,
+      );
     }
   });
 
   it('has more certificates than any message has', () => {
-    const many = (count: number) => signedData({ eContent: octetString(content), certificates: Array.from({ length: count }, () => signer.certificate.der), signerInfos: [one] });
+    const many = (count: number) =>
+      signedData({
+        eContent: octetString(content),
+        certificates: Array.from({ length: count }, () => signer.certificate.der),
+        signerInfos: [one],
+      });
     assert.deepEqual(verify(many(signedDataLimits.certificatesMax)), content);
     refused(() => verify(many(signedDataLimits.certificatesMax + 1)), 'malformed', /more than 10 certificates/);
   });
 
   it('has another content type or none, or a content of another type', () => {
-    refused(() => parseSignedData(encodeContentInfo(Oid.envelopedData, sequence())), 'malformed', /1\.2\.840\.113549\.1\.7\.3 where 1\.2\.840\.113549\.1\.7\.2 must be/);
+    refused(
+      () => parseSignedData(encodeContentInfo(Oid.envelopedData, sequence())),
+      'malformed',
+      /1\.2\.840\.113549\.1\.7\.3 where 1\.2\.840\.113549\.1\.7\.2 must be/,
+    );
     refused(() => parseSignedData(sequence(objectIdentifier(Oid.signedData), contextConstructed(0))), 'malformed', /without content/);
     refused(() => parseSignedData(sequence(objectIdentifier(Oid.signedData))), 'malformed');
-    refused(() => parseSignedData(signedData({ eContent: utf8String('a'), certificates, signerInfos: [one] })), 'malformed', /eContent is no OCTET STRING/);
+    refused(
+      () => parseSignedData(signedData({ eContent: utf8String('a'), certificates, signerInfos: [one] })),
+      'malformed',
+      /eContent is no OCTET STRING/,
+    );
   });
 
   it('has a SignerInfo that lacks a part or has a sid of unknown form', () => {
-    const parts = parseBer(one).elements('SignerInfo').map(part => part.bytes);
+    const parts = parseBer(one)
+      .elements('SignerInfo')
+      .map(part => part.bytes);
     for (let index = 0; index < parts.length; index++) {
-      refused(() => parseSignedData(signedData({ eContent: octetString(content), certificates, signerInfos: [sequence(...parts.toSpliced(index, 1))] })), 'malformed');
+      refused(
+        () =>
+          parseSignedData(
+            signedData({ eContent: octetString(content), certificates, signerInfos: [sequence(...parts.toSpliced(index, 1))] }),
+          ),
+        'malformed',
+      );
     }
-    for (const sid of [derNull, sequence(), sequence(signer.certificate.issuer.der), contextConstructed(0, derNull), tlv(0x81, Buffer.of(1))]) {
+    for (const sid of [
+      derNull,
+      sequence(),
+      sequence(signer.certificate.issuer.der),
+      contextConstructed(0, derNull),
+      tlv(0x81, Buffer.of(1)),
+    ]) {
       refused(() => parseSignedData(message({ sid })), 'malformed');
     }
   });
 
   it('has attributes that are none', () => {
-    for (const odd of [derNull, sequence(), sequence(objectIdentifier('1.2.3')), sequence(objectIdentifier('1.2.3'), derNull), sequence(objectIdentifier('1.2.3'), setOf(), derNull)]) {
+    for (const odd of [
+      derNull,
+      sequence(),
+      sequence(objectIdentifier('1.2.3')),
+      sequence(objectIdentifier('1.2.3'), derNull),
+      sequence(objectIdentifier('1.2.3'), setOf(), derNull),
+    ]) {
       refused(() => parseSignedData(message({ attributes: [...cmsAttributes(content), odd] })), 'malformed');
     }
   });

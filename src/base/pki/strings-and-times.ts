@@ -63,29 +63,35 @@ function readUtf32BigEndian(octets: Uint8Array): string {
   return text;
 }
 
-const utcTimeForm = /^(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)?(?:Z|([+-])(\d\d)(\d\d))$/;
-const generalizedTimeForm = /^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)?(?:\.\d+)?(?:Z|([+-])(\d\d)(\d\d))$/;
+const utcTimeForm = /^\d{10}(?:\d\d)?(?:Z|[+-]\d{4})$/;
+const generalizedTimeForm = /^\d{12}(?:\d\d)?(?:\.\d+)?(?:Z|[+-]\d{4})$/;
 
 /** A UTCTime or GeneralizedTime in milliseconds since the epoch. Fractions of a second are dropped; RFC 5280 allows none. */
 export function readTime(element: Element): number {
   const isUtcTime = element.tag === Tag.utcTime;
   if (!isUtcTime && element.tag !== Tag.generalizedTime) throw malformed('a time is neither UTCTime nor GeneralizedTime');
-  const match = (isUtcTime ? utcTimeForm : generalizedTimeForm).exec(element.octets().toString('latin1'));
-  if (match === null) throw malformed('a time that cannot be read');
-  const years = Number(match[1]);
+  const octets = element.octets();
+  if (!(isUtcTime ? utcTimeForm : generalizedTimeForm).test(octets.toString('latin1'))) throw malformed('a time that cannot be read');
+  const twoDigits = (at: number) => ((octets[at] ?? 0) - 0x30) * 10 + ((octets[at + 1] ?? 0) - 0x30);
   // RFC 5280 section 4.1.2.5.1: two digits from 50 on are 19xx.
-  const year = isUtcTime ? years + (years < 50 ? 2000 : 1900) : years;
-  const month = Number(match[2]);
-  const day = Number(match[3]);
+  const century = isUtcTime ? (twoDigits(0) < 50 ? 20 : 19) : twoDigits(0);
+  const afterYear = isUtcTime ? 2 : 4;
+  const year = century * 100 + twoDigits(afterYear - 2);
+  const [month, day] = [twoDigits(afterYear), twoDigits(afterYear + 2)];
   const at = new Date(0);
   at.setUTCFullYear(year, month - 1, day);
   if (at.getUTCMonth() !== month - 1 || at.getUTCDate() !== day) throw malformed('a time that is in no calendar');
-  const hour = Number(match[4]);
-  const minute = Number(match[5]);
-  const second = Number(match[6] ?? 0);
-  const offsetHours = Number(match[8] ?? 0);
-  const offsetMinutes = Number(match[9] ?? 0);
+  const [hour, minute] = [twoDigits(afterYear + 4), twoDigits(afterYear + 6)];
+  const second = isDigit(octets[afterYear + 8]) ? twoDigits(afterYear + 8) : 0;
+  const zone = isDigit(octets.at(-1)) ? octets.length - 5 : undefined;
+  const [offsetHours, offsetMinutes] = zone === undefined ? [0, 0] : [twoDigits(zone + 1), twoDigits(zone + 3)];
   if (hour > 23 || minute > 59 || second > 59 || offsetHours > 23 || offsetMinutes > 59) throw malformed('a time that is on no clock');
-  const offset = (match[7] === '-' ? -1 : 1) * (offsetHours * 60 + offsetMinutes);
+  const offset = (zone !== undefined && octets[zone] === minus ? -1 : 1) * (offsetHours * 60 + offsetMinutes);
   return at.getTime() + ((hour * 60 + minute - offset) * 60 + second) * 1000;
+}
+
+const minus = 0x2d;
+
+function isDigit(octet: number | undefined): boolean {
+  return octet !== undefined && octet >= 0x30 && octet <= 0x39;
 }

@@ -138,7 +138,7 @@ function checkStatus({ status }: EnrolmentEndpoint, hit: Hit): ScepResponse | un
  * SCEPStandard only with it in the list; clients ignore words they do not know (RFC 8894 section 3.5.2).
  */
 function capabilities(policy: AlgorithmPolicy): string {
-  const words = ['AES', 'POSTPKIOperation', 'SCEPStandard', ...[...policy.digests]];
+  const words = ['AES', 'POSTPKIOperation', 'SCEPStandard', ...policy.digests];
   if (policy.contentCiphers.has('3DES-CBC')) words.push('DES3');
   return `${words.toSorted().join('\n')}\n`;
 }

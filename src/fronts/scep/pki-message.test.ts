@@ -6,10 +6,38 @@ import * as asn1js from 'asn1js';
 import forge from 'node-forge';
 import * as pkijs from 'pkijs';
 import { hex, streamed } from '../../../test/support/ber.ts';
-import { attribute, cmsAttributes, encryptBlock, encryption, encryptKey, envelope, issuerAndSerialNumber, recipientInfo, signedMessage } from '../../../test/support/cms-parts.ts';
-import { forgeAsn1, forgePrivateKey, pkijsDecrypts, pkijsEnvelopedData, pkijsSignedData, pkijsVerifies, webKeyPair } from '../../../test/support/foreign-pki.ts';
+import {
+  attribute,
+  cmsAttributes,
+  encryptBlock,
+  encryption,
+  encryptKey,
+  envelope,
+  issuerAndSerialNumber,
+  recipientInfo,
+  signedMessage,
+} from '../../../test/support/cms-parts.ts';
+import {
+  forgeAsn1,
+  forgePrivateKey,
+  pkijsDecrypts,
+  pkijsEnvelopedData,
+  pkijsSignedData,
+  pkijsVerifies,
+  webKeyPair,
+} from '../../../test/support/foreign-pki.ts';
 import { refused } from '../../../test/support/pki-error-check.ts';
-import { createCaAndRa, createCsr, createIdentity, createPkcsReq, defaultPolicy, ecKey, laxPolicy, requestAttributes, rsaKey } from '../../../test/support/pki-fixtures.ts';
+import {
+  createCaAndRa,
+  createCsr,
+  createIdentity,
+  createPkcsReq,
+  defaultPolicy,
+  ecKey,
+  laxPolicy,
+  requestAttributes,
+  rsaKey,
+} from '../../../test/support/pki-fixtures.ts';
 import { contentCiphers, digests, encodeAlgorithmIdentifier } from '../../base/pki/algorithms.ts';
 import { parseBer, Tag } from '../../base/pki/asn1.ts';
 import { bitString, derNull, ia5String, integer, octetString, printableString, sequence, tlv, utf8String } from '../../base/pki/der.ts';
@@ -32,7 +60,9 @@ const open = (message: Uint8Array, { policy = defaultPolicy, keyPairs = [ra] } =
 
 /** A PKCSReq with one attribute put in the place of the one with its type, or added. */
 function withAttribute(type: string, ...values: Uint8Array[]): Uint8Array {
-  const others = requestAttributes().filter(other => other.type !== type).map(other => attribute(other.type, other.value));
+  const others = requestAttributes()
+    .filter(other => other.type !== type)
+    .map(other => attribute(other.type, other.value));
   const eContent = encodeContentInfo(Oid.envelopedData, sequence());
   const added = values.length === 0 ? [] : [attribute(type, ...values)];
   return signedMessage(eContent, { signer: client, attributes: [...cmsAttributes(eContent), ...others, ...added] });
@@ -64,9 +94,14 @@ describe('parsePkiMessage', () => {
 
   it('refuses a transactionID that cannot stand in an answer, a log line and the store', () => {
     const wrong = ['', 'A'.repeat(pkiMessageLimits.transactionIDCharactersMax + 1), 'a\nb', 'a\u0000', 'é', '\u007f', 'a\u2028'];
-    for (const transactionID of wrong) refused(() => parsePkiMessage(withAttribute(Oid.transactionID, utf8String(transactionID))), 'malformed', /transactionID/);
+    for (const transactionID of wrong)
+      refused(() => parsePkiMessage(withAttribute(Oid.transactionID, utf8String(transactionID))), 'malformed', /transactionID/);
     refused(() => parsePkiMessage(withAttribute(Oid.transactionID)), 'malformed', /transactionID is not one value/);
-    refused(() => parsePkiMessage(withAttribute(Oid.transactionID, printableString('a'), printableString('b'))), 'malformed', /not one value/);
+    refused(
+      () => parsePkiMessage(withAttribute(Oid.transactionID, printableString('a'), printableString('b'))),
+      'malformed',
+      /not one value/,
+    );
     refused(() => parsePkiMessage(withAttribute(Oid.transactionID, octetString(Buffer.from('a')))), 'malformed', /not a character string/);
     const longest = 'A'.repeat(pkiMessageLimits.transactionIDCharactersMax);
     assert.equal(parsePkiMessage(withAttribute(Oid.transactionID, printableString(longest))).transactionID, longest);
@@ -80,7 +115,11 @@ describe('parsePkiMessage', () => {
     const long = octetString(Buffer.alloc(pkiMessageLimits.nonceOctetsMax + 1));
     refused(() => parsePkiMessage(withAttribute(Oid.senderNonce, long)), 'malformed', /senderNonce of impossible length/);
     refused(() => parsePkiMessage(withAttribute(Oid.senderNonce, printableString('a'))), 'malformed', /senderNonce/);
-    refused(() => parsePkiMessage(withAttribute(Oid.senderNonce, octetString(hex('01')), octetString(hex('02')))), 'malformed', /senderNonce/);
+    refused(
+      () => parsePkiMessage(withAttribute(Oid.senderNonce, octetString(hex('01')), octetString(hex('02')))),
+      'malformed',
+      /senderNonce/,
+    );
   });
 
   it('gives the messageType as it is, known or not, and refuses a message without one', () => {
@@ -92,14 +131,24 @@ describe('parsePkiMessage', () => {
   });
 
   it('refuses what is no SignedData', () => {
-    for (const wrong of [Buffer.alloc(0), Buffer.from('GET / HTTP/1.0'), derNull, sequence(), encodeContentInfo(Oid.envelopedData, sequence())]) {
+    for (const wrong of [
+      Buffer.alloc(0),
+      Buffer.from('GET / HTTP/1.0'),
+      derNull,
+      sequence(),
+      encodeContentInfo(Oid.envelopedData, sequence()),
+    ]) {
       refused(() => parsePkiMessage(wrong), 'malformed');
     }
   });
 });
 
 describe('openCertificationRequest', () => {
-  const transports: KeyTransport[] = [{ scheme: 'PKCS1' }, { scheme: 'OAEP', digest: digests['SHA-1'] }, { scheme: 'OAEP', digest: digests['SHA-256'] }];
+  const transports: KeyTransport[] = [
+    { scheme: 'PKCS1' },
+    { scheme: 'OAEP', digest: digests['SHA-1'] },
+    { scheme: 'OAEP', digest: digests['SHA-256'] },
+  ];
   for (const cipher of Object.values(contentCiphers)) {
     it(`opens a PKCSReq with ${cipher.name} and tells what its answer is to use`, () => {
       for (const digest of Object.values(digests)) {
@@ -117,7 +166,9 @@ describe('openCertificationRequest', () => {
   it('opens a PKCSReq made by pkijs, encrypted to all certificates of GetCACert', async () => {
     const eContent = await pkijsEnvelopedData(csr, [ca.certificate.der, ra.certificate.der], 'SHA-256', 256);
     const { privateKey } = await webKeyPair(client.privateKey, { name: 'RSASSA-PKCS1-v1_5', hash: 'SHA-256' });
-    const attributes = requestAttributes('by pkijs').map(({ type, value }) => new pkijs.Attribute({ type, values: [asn1js.fromBER(value).result] }));
+    const attributes = requestAttributes('by pkijs').map(
+      ({ type, value }) => new pkijs.Attribute({ type, values: [asn1js.fromBER(value).result] }),
+    );
     const made = await pkijsSignedData({ content: eContent, certificate: client.certificate.der, privateKey, hash: 'SHA-256', attributes });
     assert.equal(parsePkiMessage(made).transactionID, 'by pkijs');
     assert.deepEqual(open(made).csr.challengePasswords, ['secret']);
@@ -125,7 +176,15 @@ describe('openCertificationRequest', () => {
   });
 
   it('opens a PKCSReq in BER: indefinite lengths and segments, outside and in the envelope', () => {
-    const inner = streamed(encodeEnvelopedData({ content: csr, recipient: ra.certificate, cipher: contentCiphers['AES-128-CBC'], keyTransport: { scheme: 'PKCS1' }, randomBytes }));
+    const inner = streamed(
+      encodeEnvelopedData({
+        content: csr,
+        recipient: ra.certificate,
+        cipher: contentCiphers['AES-128-CBC'],
+        keyTransport: { scheme: 'PKCS1' },
+        randomBytes,
+      }),
+    );
     const opened = open(streamed(createPkcsReq({ client, ra, eContent: inner })));
     assert.deepEqual(opened.csr.challengePasswords, ['secret']);
   });
@@ -152,7 +211,10 @@ describe('openCertificationRequest', () => {
     const at = message.length - 1;
     message[at] = (message[at] ?? 0) ^ 1;
     const mustNotOpen = () => assert.fail('the envelope was opened');
-    refused(() => openCertificationRequest(parsePkiMessage(message), { keyPairs: [ra], policy: defaultPolicy, randomBytes: mustNotOpen }), 'badSignature');
+    refused(
+      () => openCertificationRequest(parsePkiMessage(message), { keyPairs: [ra], policy: defaultPolicy, randomBytes: mustNotOpen }),
+      'badSignature',
+    );
   });
 });
 
@@ -165,14 +227,22 @@ describe('refused algorithms', () => {
   });
 
   it('are named alone: triple DES, and a cipher that we do not implement', () => {
-    refused(() => open(createPkcsReq({ client, ra, cipher: contentCiphers['3DES-CBC'] })), 'unsupportedAlgorithm', /^Unsupported algorithm: 1\.2\.840\.113549\.3\.7 \(3DES-CBC\)\. Use AES-128-CBC or AES-256-CBC\.$/);
+    refused(
+      () => open(createPkcsReq({ client, ra, cipher: contentCiphers['3DES-CBC'] })),
+      'unsupportedAlgorithm',
+      /^Unsupported algorithm: 1\.2\.840\.113549\.3\.7 \(3DES-CBC\)\. Use AES-128-CBC or AES-256-CBC\.$/,
+    );
     const eContent = envelope({ recipientInfos: [], algorithm: encodeAlgorithmIdentifier('1.2.3.4'), encryptedContent: Buffer.alloc(16) });
     refused(() => open(createPkcsReq({ client, ra, eContent })), 'unsupportedAlgorithm', /: 1\.2\.3\.4\. Use AES/);
   });
 
   it('are refused at the first look when they are a digest that we do not implement', () => {
     const eContent = Buffer.from('a');
-    const md5 = signedMessage(eContent, { signer: client, attributes: cmsAttributes(eContent), digestAlgorithm: encodeAlgorithmIdentifier('1.2.840.113549.2.5') });
+    const md5 = signedMessage(eContent, {
+      signer: client,
+      attributes: cmsAttributes(eContent),
+      digestAlgorithm: encodeAlgorithmIdentifier('1.2.840.113549.2.5'),
+    });
     refused(() => parsePkiMessage(md5), 'unsupportedAlgorithm', /MD5/);
   });
 });
@@ -180,11 +250,18 @@ describe('refused algorithms', () => {
 describe('what fails behind the RA key', () => {
   const uniform = 'The request could not be decoded. Please send a valid SCEP request.';
   const { key, algorithm, encrypt } = encryption();
-  const sealed = (content: Uint8Array, { encryptedKey = encryptKey(ra.certificate, key), transport = encodeAlgorithmIdentifier(Oid.rsaEncryption), padded = false } = {}) =>
+  const sealed = (
+    content: Uint8Array,
+    { encryptedKey = encryptKey(ra.certificate, key), transport = encodeAlgorithmIdentifier(Oid.rsaEncryption), padded = false } = {},
+  ) =>
     createPkcsReq({
       client,
       ra,
-      eContent: envelope({ recipientInfos: [recipientInfo({ recipient: ra.certificate, encryptedKey, algorithm: transport })], algorithm, encryptedContent: encrypt(content, { padded }) }),
+      eContent: envelope({
+        recipientInfos: [recipientInfo({ recipient: ra.certificate, encryptedKey, algorithm: transport })],
+        algorithm,
+        encryptedContent: encrypt(content, { padded }),
+      }),
     });
   const block = (...head: number[]) => {
     const octets = Buffer.alloc(256, 0x11);
@@ -214,7 +291,18 @@ describe('what fails behind the RA key', () => {
     ['the CBC padding is 0', sealed(Buffer.concat([wholeBlocks, Buffer.alloc(16, 0)]), { padded: true })],
     ['the CBC padding is longer than a block', sealed(Buffer.concat([wholeBlocks, Buffer.alloc(16, 17)]), { padded: true })],
     ['the CBC padding is uneven', sealed(Buffer.concat([wholeBlocks, hex('00000000000000000000000000030203')]), { padded: true })],
-    ['the encryptedContent is no whole number of blocks', createPkcsReq({ client, ra, eContent: envelope({ recipientInfos: [recipientInfo({ recipient: ra.certificate, encryptedKey: encryptKey(ra.certificate, key) })], algorithm, encryptedContent: Buffer.alloc(17) }) })],
+    [
+      'the encryptedContent is no whole number of blocks',
+      createPkcsReq({
+        client,
+        ra,
+        eContent: envelope({
+          recipientInfos: [recipientInfo({ recipient: ra.certificate, encryptedKey: encryptKey(ra.certificate, key) })],
+          algorithm,
+          encryptedContent: Buffer.alloc(17),
+        }),
+      }),
+    ],
     ['the content is noise', sealed(randomBytes(1000))],
     ['the content is empty', sealed(Buffer.alloc(0))],
     ['the content is another message', sealed(createPkcsReq({ client, ra }))],
@@ -241,7 +329,10 @@ describe('what fails behind the RA key', () => {
   }
 
   it('takes the time of a success, the RSA operation included', () => {
-    const measured = [sealed(csr), ...failures.map(([, message]) => message)].map(message => ({ message: parsePkiMessage(message), times: [] as number[] }));
+    const measured = [sealed(csr), ...failures.map(([, message]) => message)].map(message => ({
+      message: parsePkiMessage(message),
+      times: [] as number[],
+    }));
     for (let round = 0; round < 15; round++) {
       for (const { message, times } of measured) {
         const start = performance.now();
@@ -266,7 +357,12 @@ describe('what fails behind the RA key', () => {
 describe('encodeCertRep', () => {
   const request = parsePkiMessage(createPkcsReq({ client, ra }));
   const issued = createIdentity({ issuer: ca, subject: 'CN=issued' }).certificate;
-  const reply = { keyPair: ra, digest: digests['SHA-256'], cipher: contentCiphers['AES-128-CBC'], keyTransport: { scheme: 'PKCS1' } as KeyTransport };
+  const reply = {
+    keyPair: ra,
+    digest: digests['SHA-256'],
+    cipher: contentCiphers['AES-128-CBC'],
+    keyTransport: { scheme: 'PKCS1' } as KeyTransport,
+  };
 
   function read(certRep: Uint8Array) {
     const signedData = parseSignedData(certRep);
@@ -282,7 +378,12 @@ describe('encodeCertRep', () => {
   const transports: KeyTransport[] = [{ scheme: 'PKCS1' }, ...Object.values(digests).map(digest => ({ scheme: 'OAEP', digest }) as const)];
   for (const keyTransport of transports) {
     it(`answers SUCCESS with the certificate for the signer’s key: ${JSON.stringify(keyTransport)}`, async () => {
-      const certRep = encodeCertRep(request, { pkiStatus: 'SUCCESS', certificates: [issued.der], recipient: client.certificate.der }, { ...reply, keyTransport }, randomBytes);
+      const certRep = encodeCertRep(
+        request,
+        { pkiStatus: 'SUCCESS', certificates: [issued.der], recipient: client.certificate.der },
+        { ...reply, keyTransport },
+        randomBytes,
+      );
       assert.ok(await pkijsVerifies(certRep));
       const { signedData, value } = read(certRep);
       assert.deepEqual([value(Oid.messageType), value(Oid.pkiStatus), value(Oid.transactionID)], ['3', '0', request.transactionID]);
@@ -290,7 +391,10 @@ describe('encodeCertRep', () => {
       assert.equal(value(Oid.senderNonce)?.length, 32);
       assert.notEqual(value(Oid.senderNonce), value(Oid.recipientNonce));
       const opened = openContent(findOpening(parseEnvelopedData(signedData.eContent ?? Buffer.alloc(0)), [client]), randomBytes);
-      assert.deepEqual(parseSignedData(opened.content).certificates.map(({ serialNumber }) => serialNumber), [issued.serialNumber]);
+      assert.deepEqual(
+        parseSignedData(opened.content).certificates.map(({ serialNumber }) => serialNumber),
+        [issued.serialNumber],
+      );
       if (keyTransport.scheme === 'OAEP') {
         const content = await pkijsDecrypts(signedData.eContent ?? Buffer.alloc(0), client.certificate.der, client.privateKey);
         assert.deepEqual(content, Buffer.from(opened.content));
@@ -305,13 +409,21 @@ describe('encodeCertRep', () => {
   }
 
   it('answers FAILURE with failInfo and its text, around an empty content that is present', async () => {
-    const certRep = encodeCertRep(request, { pkiStatus: 'FAILURE', failInfo: 'badAlg', failInfoText: 'Use SHA-256, é' }, reply, randomBytes);
+    const certRep = encodeCertRep(
+      request,
+      { pkiStatus: 'FAILURE', failInfo: 'badAlg', failInfoText: 'Use SHA-256, é' },
+      reply,
+      randomBytes,
+    );
     assert.ok(await pkijsVerifies(certRep));
     const { signedData, signerInfo, value } = read(certRep);
     assert.equal(signedData.eContent?.length, 0);
     assert.deepEqual([value(Oid.pkiStatus), value(Oid.failInfo), value(Oid.failInfoText)], ['2', '0', 'Use SHA-256, é']);
     assert.equal(signerInfo.signatureAlgorithm.oid, Oid.rsaEncryption);
-    assert.deepEqual(signedData.certificates.map(({ serialNumber }) => serialNumber), [ra.certificate.serialNumber]);
+    assert.deepEqual(
+      signedData.certificates.map(({ serialNumber }) => serialNumber),
+      [ra.certificate.serialNumber],
+    );
   });
 
   it('answers PENDING with neither failInfo nor content', () => {
@@ -321,7 +433,14 @@ describe('encodeCertRep', () => {
 
   it('uses the digest of the request, and has no recipientNonce when the request had no senderNonce', () => {
     for (const digest of Object.values(digests)) {
-      const { signerInfo, value } = read(encodeCertRep({ transactionID: 'SSCEP transactionId', senderNonce: undefined }, { pkiStatus: 'PENDING' }, { ...reply, digest }, randomBytes));
+      const { signerInfo, value } = read(
+        encodeCertRep(
+          { transactionID: 'SSCEP transactionId', senderNonce: undefined },
+          { pkiStatus: 'PENDING' },
+          { ...reply, digest },
+          randomBytes,
+        ),
+      );
       assert.equal(signerInfo.digest, digest);
       assert.deepEqual([value(Oid.recipientNonce), value(Oid.transactionID)], [undefined, 'SSCEP transactionId']);
     }
@@ -346,4 +465,3 @@ describe('encodeCertRep', () => {
     assert.ok(Buffer.from(named).includes(hex('02 02 ff 01')));
   });
 });
-
