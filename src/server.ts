@@ -87,9 +87,14 @@ export interface RunningServer extends AsyncDisposable {
 }
 
 /** Starts everything or nothing: when a part fails, those before it are stopped and the error is thrown. */
-export async function startServer(config: Config, secrets: Secrets, log: FastifyBaseLogger): Promise<RunningServer> {
+export async function startServer(
+  config: Config,
+  secrets: Secrets,
+  log: FastifyBaseLogger,
+  system: System = realSystem,
+): Promise<RunningServer> {
   await using starting = new AsyncDisposableStack();
-  const installation = starting.use(await openInstallation(config, secrets));
+  const installation = starting.use(await openInstallation(config, secrets, system));
   const workers = starting.use(new WorkerPool(config.workers));
   const services = createServices(config, installation, workers, log);
   const { lifecycle } = starting.adopt(services, ({ lifecycle: worker }) => worker[Symbol.asyncDispose]());

@@ -1,7 +1,7 @@
 /** The vocabulary of SCEP (RFC 8894 section 3.2.1): message types, statuses and failure reasons with their values on the wire, and its attributes. */
 import { Tag } from './pki/asn1.ts';
 import { Oid } from './pki/oids.ts';
-import { malformed, type PkiErrorReason } from './pki/pki-error.ts';
+import { malformed, type PkiError, type PkiErrorReason } from './pki/pki-error.ts';
 import { optionalAttribute, type SignerInfo } from './pki/signed-data.ts';
 import { readText } from './pki/strings-and-times.ts';
 
@@ -19,7 +19,7 @@ export const FailInfo = { badAlg: '0', badMessageCheck: '1', badRequest: '2', ba
 export type FailInfoName = keyof typeof FailInfo;
 
 /** What the codec's refusals are called in a CertRep. */
-export const failInfoByReason: Record<PkiErrorReason, FailInfoName> = {
+const failInfoByReason: Record<PkiErrorReason, FailInfoName> = {
   malformed: 'badRequest',
   unsupportedAlgorithm: 'badAlg',
   badSignature: 'badMessageCheck',
@@ -34,6 +34,11 @@ export interface Failure {
 
 export function failure(failInfo: FailInfoName, reason: string): Failure {
   return { pkiStatus: 'FAILURE', failInfo, reason };
+}
+
+/** The codec's refusal as a verdict. Its message is a sentence already, or says in a few words what is wrong with the bytes. */
+export function failureOf({ reason, message }: PkiError): Failure {
+  return failure(failInfoByReason[reason], message.endsWith('.') ? message : `The request is refused: ${message}.`);
 }
 
 /** PrintableString by the RFC; certmonger and others that write UTF8String or IA5String are read as well. */

@@ -110,8 +110,12 @@ function createApp({ tls, bodyBytesMax, encodeError, log }: ListenerOptions): Fa
     requestTimeout: listenerLimits.requestTimeoutMs,
     keepAliveTimeout: listenerLimits.keepAliveTimeoutMs,
     forceCloseConnections: 'idle' as const,
-    // Paths are matched on the bytes received, by the handlers: fastify would decode them first.
-    rewriteUrl: () => '/',
+    // The handlers match the path on the bytes received, which fastify would decode, and never look at the content type, which SCEP clients
+    // leave out, leave empty or get wrong. What was received stays in originalUrl and rawHeaders.
+    rewriteUrl: (request: { headers: { 'content-type'?: string | undefined } }) => {
+      request.headers['content-type'] = 'application/octet-stream';
+      return '/';
+    },
     clientErrorHandler: (error: Error & { code?: string }, socket: { writable: boolean; end(text: string): void; destroy(): void }) => {
       if (socket.writable) socket.end(rawResponse(encodeError(clientErrorStatus(error.code))));
       else socket.destroy();

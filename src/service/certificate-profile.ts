@@ -165,33 +165,35 @@ function requestedSubjectAltName(csr: CertificationRequest): GeneralName[] {
 }
 
 /** The units of MS-WCCE section 3.1.1.4.3.1.1's ValidityPeriod. */
-const unitAdders: Record<string, (at: Date, count: number) => void> = {
-  seconds: (at, count) => at.setTime(at.getTime() + count * 1000),
-  minutes: (at, count) => at.setTime(at.getTime() + count * 60_000),
-  hours: (at, count) => at.setTime(at.getTime() + count * hourMs),
-  days: (at, count) => at.setUTCDate(at.getUTCDate() + count),
-  weeks: (at, count) => at.setUTCDate(at.getUTCDate() + 7 * count),
-  months: (at, count) => at.setUTCMonth(at.getUTCMonth() + count),
-  years: (at, count) => at.setUTCFullYear(at.getUTCFullYear() + count),
-};
+const unitAdders = new Map<string, (at: Date, count: number) => void>(
+  Object.entries({
+    seconds: (at: Date, count: number) => at.setTime(at.getTime() + count * 1000),
+    minutes: (at: Date, count: number) => at.setTime(at.getTime() + count * 60_000),
+    hours: (at: Date, count: number) => at.setTime(at.getTime() + count * hourMs),
+    days: (at: Date, count: number) => at.setUTCDate(at.getUTCDate() + count),
+    weeks: (at: Date, count: number) => at.setUTCDate(at.getUTCDate() + 7 * count),
+    months: (at: Date, count: number) => at.setUTCMonth(at.getUTCMonth() + count),
+    years: (at: Date, count: number) => at.setUTCFullYear(at.getUTCFullYear() + count),
+  }),
+);
 
 /** One year, or what the CSR's ValidityPeriod (the unit) and ValidityPeriodUnits (the count) say. Beyond any calendar is the end of time. */
 function requestedNotAfter(csr: CertificationRequest, now: number): number | Failure {
-  const unit = pairValue(csr, 'validityperiod') ?? 'years';
-  const units = pairValue(csr, 'validityperiodunits') ?? '1';
-  const given = csr.nameValuePairs.filter(({ name }) => /^validityperiod(units)?$/i.test(name)).length;
-  const add = unitAdders[unit.toLowerCase()];
-  if (given === 1 || given > 2 || add === undefined || !/^[1-9]\d{0,9}$/.test(units)) {
+  const [unit, secondUnit] = pairValues(csr, 'validityperiod');
+  const [units, secondUnits] = pairValues(csr, 'validityperiodunits');
+  const at = new Date(now);
+  if (unit === undefined && units === undefined) return at.setUTCFullYear(at.getUTCFullYear() + 1);
+  const add = unitAdders.get(unit?.toLowerCase() ?? '');
+  if (add === undefined || secondUnit !== undefined || secondUnits !== undefined || !/^[1-9]\d{0,9}$/.test(units ?? '')) {
     return failure(
       'badRequest',
       'ValidityPeriod must be Seconds, Minutes, Hours, Days, Weeks, Months or Years, and ValidityPeriodUnits a number from 1.',
     );
   }
-  const at = new Date(now);
   add(at, Number(units));
   return Number.isNaN(at.getTime()) ? Number.POSITIVE_INFINITY : at.getTime();
 }
 
-function pairValue(csr: CertificationRequest, lowerCaseName: string): string | undefined {
-  return csr.nameValuePairs.find(({ name }) => name.toLowerCase() === lowerCaseName)?.value.trim();
+function pairValues(csr: CertificationRequest, lowerCaseName: string): string[] {
+  return csr.nameValuePairs.filter(({ name }) => name.toLowerCase() === lowerCaseName).map(({ value }) => value.trim());
 }

@@ -37,6 +37,8 @@ export interface IssuedCertificate {
   serialNumber: string;
   certificate: Uint8Array;
   subjectText: string;
+  /** When the intent was recorded: notBefore lies an hour earlier. */
+  createdAt: number;
   notBefore: number;
   notAfter: number;
 }
@@ -132,6 +134,7 @@ function toIssued(row: CertificateRow): IssuedCertificate {
     serialNumber: row.serial_number,
     certificate: row.certificate,
     subjectText: row.subject,
+    createdAt: row.created_at,
     notBefore: row.not_before,
     notAfter: row.not_after,
   };

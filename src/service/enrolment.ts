@@ -1,16 +1,17 @@
 /** One SCEP transaction: which connector it is for, who may enrol, for what, issued by whom and recorded where. */
 import { createHash, timingSafeEqual } from 'node:crypto';
+import { CaError } from '../backends/ca/certificate-authority.ts';
 import { findCertificateByFingerprint } from '../backends/store/certificates.ts';
 import { findConnectorById } from '../backends/store/connectors.ts';
 import type { ConnectorRow, Database, TransactionRow } from '../backends/store/database.ts';
-import { findTransaction, insertTransaction, updateTransaction } from '../backends/store/transactions.ts';
+import { findTransaction, insertTransaction, restartTransaction, updateTransaction } from '../backends/store/transactions.ts';
 import { certificateIssued, enrolmentRefused, type ScepSubject } from '../base/events.ts';
 import { type AlgorithmPolicy, digests, resolveSignatureAlgorithm, unsupportedAlgorithm } from '../base/pki/algorithms.ts';
 import type { KeyPair } from '../base/pki/enveloped-data.ts';
 import { type CertificationRequest, verifyCertificationRequest } from '../base/pki/pkcs10.ts';
 import { PkiError } from '../base/pki/pki-error.ts';
 import { type Certificate, fingerprint } from '../base/pki/x509.ts';
-import { type Failure, failInfoByReason, failure } from '../base/scep.ts';
+import { type Failure, failure, failureOf } from '../base/scep.ts';
 import type { System } from '../base/system.ts';
 import { uuidV7 } from '../base/uuid-v7.ts';
 import type { Audit } from './audit.ts';
@@ -91,8 +92,11 @@ export class Enrolment {
     };
   }
 
+  /** Newest first, at least one. Throws CaError when none is valid any more. */
   async listRaKeyPairs(endpoint: EnrolmentEndpoint): Promise<KeyPair[]> {
-    return this.#parts.raKeys.listKeyPairs(endpoint.connectorId);
+    const keyPairs = await this.#parts.raKeys.listKeyPairs(endpoint.connectorId);
+    if (keyPairs.length === 0) throw new CaError('INTERNAL_FAILURE', 'The connector has no valid RA certificate.');
+    return keyPairs;
   }
 
   /** GetCACert's answer: the RA certificate, the issuing CA and its issuers up to the root. Throws CaError. */
@@ -111,18 +115,28 @@ export class Enrolment {
   async enrol(endpoint: EnrolmentEndpoint, request: EnrolmentRequest): Promise<EnrolmentOutcome> {
     try {
       const seen = await this.#findTransaction(endpoint, request);
-      if (seen?.status === 'SUCCESS') return success(await this.#parts.certificates.getCertificate(certificateIdOf(seen)));
+      const certificate = seen?.status === 'SUCCESS' ? await this.#parts.certificates.getCertificate(certificateIdOf(seen)) : undefined;
+      if (certificate !== undefined && this.#isFresh(certificate)) return success(certificate);
       const issuer = await this.#parts.certificateAuthorities.openAuthority(endpoint.certificateAuthorityArn);
       // An open intent was authorised when it was recorded, and its challenge may be gone by now.
-      const refusal = seen === undefined ? await this.#authorise(endpoint, request) : undefined;
+      const isOpen = seen?.status === 'ISSUING';
+      const refusal = isOpen ? undefined : await this.#authorise(endpoint, request);
       const order = refusal ?? this.#order(endpoint, request, issuer);
       if ('pkiStatus' in order) return await this.recordRefusal(endpoint, request, order);
-      if (seen !== undefined) return success(await this.#resume(endpoint, request, order, seen));
-      return success(await this.#issue(endpoint, request, order));
+      if (isOpen) return success(await this.#resume(endpoint, request, order, seen));
+      return success(await this.#issue(endpoint, request, order, seen));
     } catch (error) {
       if (!(error instanceof PkiError)) throw error;
-      return this.recordRefusal(endpoint, request, failure(failInfoByReason[error.reason], error.message));
+      return this.recordRefusal(endpoint, request, failureOf(error));
     }
+  }
+
+  /**
+   * A lost answer is asked for again within minutes or days. Once half of the certificate's life is over it is a renewal that looks the same, as
+   * strongSwan's does, whose transactionID and CSR follow from the key: to answer with the old certificate would let the device run out of time.
+   */
+  #isFresh({ createdAt, notAfter }: IssuedCertificate): boolean {
+    return this.#parts.system.now() < (createdAt + notAfter) / 2;
   }
 
   /** A request that failed before it could be understood as an enrolment leaves the same trace. */
@@ -186,25 +200,34 @@ export class Enrolment {
     };
   }
 
-  async #issue(endpoint: EnrolmentEndpoint, request: EnrolmentRequest, order: CertificateOrder): Promise<IssuedCertificate> {
+  /** `ended` is the same transaction as it ended long ago, which is then opened again. */
+  async #issue(
+    endpoint: EnrolmentEndpoint,
+    request: EnrolmentRequest,
+    order: CertificateOrder,
+    ended: TransactionRow | undefined,
+  ): Promise<IssuedCertificate> {
     const { system, certificates } = this.#parts;
-    const transactionRowId = uuidV7(system);
+    const transactionRowId = ended?.transaction_row_id ?? uuidV7(system);
+    const now = system.now();
     const { transactionId, csrHash, signerKeyHash } = transactionKey(request);
     const issued = await certificates.issue(order, {
-      ...this.#alongside(endpoint, request, order, transactionRowId),
+      ...this.#alongside(endpoint, request, transactionRowId),
       atIntent: (query, certificateId) =>
-        insertTransaction(query, {
-          transaction_row_id: transactionRowId,
-          connector_id: endpoint.connectorId,
-          transaction_id: transactionId,
-          csr_hash: csrHash,
-          signer_key_hash: signerKeyHash,
-          status: 'ISSUING',
-          certificate_id: certificateId,
-          reason: null,
-          created_at: system.now(),
-          updated_at: system.now(),
-        }),
+        ended === undefined
+          ? insertTransaction(query, {
+              transaction_row_id: transactionRowId,
+              connector_id: endpoint.connectorId,
+              transaction_id: transactionId,
+              csr_hash: csrHash,
+              signer_key_hash: signerKeyHash,
+              status: 'ISSUING',
+              certificate_id: certificateId,
+              reason: null,
+              created_at: now,
+              updated_at: now,
+            })
+          : restartTransaction(query, transactionRowId, { fromCertificateId: certificateIdOf(ended), certificateId, updatedAt: now }),
     });
     if (issued !== undefined) return issued;
     const seen = await this.#findTransaction(endpoint, request);
@@ -218,19 +241,15 @@ export class Enrolment {
     order: CertificateOrder,
     seen: TransactionRow,
   ): Promise<IssuedCertificate> {
-    return this.#parts.certificates.resume(
-      certificateIdOf(seen),
-      order,
-      this.#alongside(endpoint, request, order, seen.transaction_row_id),
-    );
+    return this.#parts.certificates.resume(certificateIdOf(seen), order, this.#alongside(endpoint, request, seen.transaction_row_id));
   }
 
   /** What is committed with the certificate: the end of the transaction and its audit event. */
-  #alongside(endpoint: EnrolmentEndpoint, request: EnrolmentRequest, order: CertificateOrder, transactionRowId: string): Alongside {
+  #alongside(endpoint: EnrolmentEndpoint, request: EnrolmentRequest, transactionRowId: string): Alongside {
     const { audit, system } = this.#parts;
     const subject: ScepSubject = { ...endpoint, transactionID: request.transactionID, source: request.source };
-    const eventOf = ({ serialNumber }: IssuedCertificate) =>
-      certificateIssued(subject, { serialNumber, subject: order.subjectText, notAfter: order.notAfter });
+    const eventOf = ({ serialNumber, subjectText, notAfter }: IssuedCertificate) =>
+      certificateIssued(subject, { serialNumber, subject: subjectText, notAfter });
     return {
       transactionRowId,
       atRecord: async (query, issued) => {

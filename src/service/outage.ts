@@ -14,7 +14,7 @@ const messageByReason: Record<StoreErrorReason, string> = {
 
 /** Undefined when the error is not an outage. */
 export function outageMessage(error: unknown): string | undefined {
-  if (error instanceof CaError) return `The certificate authority cannot issue at present (${error.reason}). Try again later.`;
+  if (error instanceof CaError) return `This connector cannot issue at present (${error.reason}). Try again later.`;
   if (error instanceof OverloadError) return 'This service is overloaded. Try again later.';
   return error instanceof StoreError ? messageByReason[error.reason] : undefined;
 }

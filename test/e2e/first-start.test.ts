@@ -3,7 +3,6 @@ import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { createHash, createPrivateKey, X509Certificate } from 'node:crypto';
 import { readdir, readFile, stat } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { promisify } from 'node:util';
@@ -11,6 +10,7 @@ import { createApiClient } from '../support/api-client.ts';
 import { refusal } from '../support/api-server.ts';
 import {
   type FirstStart,
+  findFreePort,
   launcher,
   makeTemporaryDirectory,
   readFirstStart,
@@ -24,15 +24,6 @@ import { requireProgram } from '../support/programs.ts';
 
 const ownerOnly = 0o600;
 const ownerOnlyDirectory = 0o700;
-
-/** A port of 127.0.0.1 that nothing listens on. */
-async function findFreePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await new Promise(resolve => void server.once('listening', resolve));
-  const address = server.address();
-  await new Promise(resolve => void server.close(resolve));
-  return typeof address === 'object' && address !== null ? address.port : 0;
-}
 
 /** HTTPS where the printed URL says it is. */
 async function tlsSettings(): Promise<Settings> {

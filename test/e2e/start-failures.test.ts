@@ -19,10 +19,11 @@ import {
 } from '../support/command.ts';
 
 /** Root writes anywhere by these capabilities; without them it is a user like others. */
-const withoutRootsRights = ['setpriv', '--bounding-set=-dac_override,-dac_read_search,-fowner'];
+const withoutRootsRights = ['setpriv', '--bounding-set=-dac_override,-dac_read_search,-fowner'] as const;
+const [setpriv, ...itsOptions] = withoutRootsRights;
 const isRoot = process.getuid?.() === 0;
 const through = isRoot ? withoutRootsRights : [];
-const cannotBeRefused = isRoot && spawnSync('setpriv', [...withoutRootsRights.slice(1), 'true']).status !== 0;
+const cannotBeRefused = isRoot && spawnSync(setpriv, [...itsOptions, 'true']).status !== 0;
 const needsRefusal = { skip: cannotBeRefused && 'root may write anywhere, and setpriv cannot take that from it' };
 
 const listeners = ['SCEP_API_LISTEN', 'SCEP_ENROLL_LISTEN', 'SCEP_ENROLL_TLS_LISTEN'];

@@ -116,7 +116,7 @@ describe('the signature of a request', () => {
     const signing = { signatureAlgorithm: encodeAlgorithmIdentifier('1.2.840.113549.1.1.13') };
     assert.deepEqual(await client.refusal(client.request({ signing })), {
       failInfo: 'badRequest',
-      failInfoText: 'digestAlgorithm and signatureAlgorithm do not agree',
+      failInfoText: 'The request is refused: digestAlgorithm and signatureAlgorithm do not agree.',
     });
   });
 });

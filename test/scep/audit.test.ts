@@ -77,7 +77,7 @@ describe('a refusal', () => {
       'of the message',
       () => client.request({ eContent: Buffer.alloc(0), transactionID: 'T' }),
       'badRequest',
-      'a request without a pkcsPKIEnvelope',
+      'The request is refused: a request without a pkcsPKIEnvelope.',
     ],
     [
       'of the messageType',
@@ -149,7 +149,7 @@ describe('the log', () => {
 
   it('has a line for a message that cannot be read', async () => {
     const hit = await hitOf(() => client.rejection(Buffer.from('3000', 'hex')));
-    assert.deepEqual([hit?.['statusCode'], hit?.['reason']], [400, 'ContentInfo ends before contentType']);
+    assert.deepEqual([hit?.['statusCode'], hit?.['reason']], [400, 'The request is refused: ContentInfo ends before contentType.']);
   });
 
   it('takes no more of User-Agent and operation than a line can bear', async () => {

@@ -85,7 +85,10 @@ describe('a CSR that is broken', () => {
     const at = der.indexOf(Buffer.from('0203010001', 'hex'));
     der[at + 4] = 0;
     const message = client.request({ device: { ...device, certificate: { ...device.certificate, der } } });
-    assert.deepEqual(await client.rejection(message), { statusCode: 400, text: 'an RSA exponent that is even or 1\n' });
+    assert.deepEqual(await client.rejection(message), {
+      statusCode: 400,
+      text: 'The request is refused: an RSA exponent that is even or 1.\n',
+    });
   });
 });
 

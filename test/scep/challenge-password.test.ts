@@ -11,8 +11,8 @@ import { bmpString, challengePassword, stringOf } from '../support/scep-messages
 import { accountId, startTemporaryServer, type TemporaryServer } from '../support/temporary-server.ts';
 
 const teletexString = (text: string) => stringOf(0x14, Buffer.from(text, 'latin1'));
-const universalString = (text: string) =>
-  stringOf(0x1c, Buffer.concat([...text].map(character => Buffer.of(0, 0, 0, character.charCodeAt(0)))));
+/** Four octets a character, of which ASCII uses the last. */
+const universalString = (text: string) => stringOf(0x1c, Buffer.concat(Array.from(text, character => Buffer.from(`\0\0\0${character}`))));
 
 let server: TemporaryServer;
 let client: RawScepClient;

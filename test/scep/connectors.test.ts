@@ -80,7 +80,7 @@ describe('two connectors of one authority', () => {
 describe('an authority that is out of service', () => {
   const setStatus = (status: 'ACTIVE' | 'DISABLED') =>
     server.database.query.updateTable('certificate_authorities').set({ status }).execute();
-  const text = 'The certificate authority cannot issue at present (PRIVATECA_INVALID_STATE). Try again later.\n';
+  const text = 'This connector cannot issue at present (PRIVATECA_INVALID_STATE). Try again later.\n';
 
   it('is an outage, which clients wait out, and no verdict', async () => {
     const message = client.request();

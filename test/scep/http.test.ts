@@ -5,6 +5,7 @@ import { after, before, describe, it } from 'node:test';
 import { findExtension, KeyUsage, parseKeyUsage } from '../../src/base/pki/extensions.ts';
 import { Oid } from '../../src/base/pki/oids.ts';
 import { parseSignedData } from '../../src/base/pki/signed-data.ts';
+import { fingerprint } from '../../src/base/pki/x509.ts';
 import type { ConnectorStatus } from '../../src/base/resources.ts';
 import { exchange, issuanceIn, issuedBy, pemOf, RawScepClient, send } from '../support/raw-scep-client.ts';
 import { accountId, startTemporaryServer, type TemporaryServer } from '../support/temporary-server.ts';
@@ -51,6 +52,7 @@ describe('GetCACert', () => {
     assert.deepEqual({ signerInfos, eContent }, { signerInfos: [], eContent: undefined });
     assert.equal(certificates.length, 2);
     assert.deepEqual(Buffer.from(certificates[1]?.der ?? []), Buffer.from(server.caCertificate));
+    assert.equal(fingerprint(server.caCertificate), server.caFingerprint);
   });
 
   it('gives an RA certificate for signing and decrypting that the CA has issued', () => {

@@ -34,29 +34,53 @@ describe('a message without a transactionID that can be read', () => {
     return encodeSignedMessage({ eContent, certificates: [client.device.certificate], signerInfos: [signerInfo] });
   };
   const messages: [name: string, message: () => Uint8Array, text: string][] = [
-    ['nothing', () => Buffer.alloc(0), 'the message ends inside an element'],
-    ['no ASN.1', () => Buffer.from('hello, world'), 'an element runs past the end of what holds it'],
-    ['a truncated message', () => client.request().subarray(0, -1), 'an element runs past the end of what holds it'],
-    ['octets behind the message', () => Buffer.concat([client.request(), Buffer.alloc(2)]), '2 bytes follow the end of the message'],
-    ['a length beyond every message', () => Buffer.from('3084ffffffff00', 'hex'), 'an element runs past the end of what holds it'],
-    ['10,000 nested indefinite lengths', () => nestedIndefinite(10_000), 'elements are nested more than 32 deep'],
-    ['EnvelopedData', envelope, `a ContentInfo of type ${Oid.envelopedData} where ${Oid.signedData} must be`],
-    ['id-data', () => encodeContentInfo(Oid.data, octetString(nonce)), `a ContentInfo of type ${Oid.data} where ${Oid.signedData} must be`],
-    ['a CSR', () => client.csr(), 'ContentInfo: contentType has tag 0x10, not 0x6'],
-    ['certificates alone', () => encodeDegenerate([client.device.certificate.der]), 'a message must have exactly one SignerInfo'],
-    ['no attribute', () => signed([]), 'messageType is missing'],
-    ['no messageType', () => signed(requestAttributes({ messageType: null })), 'messageType is missing'],
-    ['no transactionID', () => signed(requestAttributes({}).slice(1)), 'transactionID is not one value'],
-    ['an empty transactionID', () => signed(requestAttributes({ transactionID: '' })), 'a transactionID of impossible length'],
+    ['nothing', () => Buffer.alloc(0), 'The request is refused: the message ends inside an element.'],
+    ['no ASN.1', () => Buffer.from('hello, world'), 'The request is refused: an element runs past the end of what holds it.'],
+    [
+      'a truncated message',
+      () => client.request().subarray(0, -1),
+      'The request is refused: an element runs past the end of what holds it.',
+    ],
+    [
+      'octets behind the message',
+      () => Buffer.concat([client.request(), Buffer.alloc(2)]),
+      'The request is refused: 2 bytes follow the end of the message.',
+    ],
+    [
+      'a length beyond every message',
+      () => Buffer.from('3084ffffffff00', 'hex'),
+      'The request is refused: an element runs past the end of what holds it.',
+    ],
+    ['10,000 nested indefinite lengths', () => nestedIndefinite(10_000), 'The request is refused: elements are nested more than 32 deep.'],
+    ['EnvelopedData', envelope, `The request is refused: a ContentInfo of type ${Oid.envelopedData} where ${Oid.signedData} must be.`],
+    [
+      'id-data',
+      () => encodeContentInfo(Oid.data, octetString(nonce)),
+      `The request is refused: a ContentInfo of type ${Oid.data} where ${Oid.signedData} must be.`,
+    ],
+    ['a CSR', () => client.csr(), 'The request is refused: ContentInfo: contentType has tag 0x10, not 0x6.'],
+    [
+      'certificates alone',
+      () => encodeDegenerate([client.device.certificate.der]),
+      'The request is refused: a message must have exactly one SignerInfo.',
+    ],
+    ['no attribute', () => signed([]), 'The request is refused: messageType is missing.'],
+    ['no messageType', () => signed(requestAttributes({ messageType: null })), 'The request is refused: messageType is missing.'],
+    ['no transactionID', () => signed(requestAttributes({}).slice(1)), 'The request is refused: transactionID is not one value.'],
+    [
+      'an empty transactionID',
+      () => signed(requestAttributes({ transactionID: '' })),
+      'The request is refused: a transactionID of impossible length.',
+    ],
     [
       'a transactionID of 257 characters',
       () => signed(requestAttributes({ transactionID: 'T'.repeat(257) })),
-      'a transactionID of impossible length',
+      'The request is refused: a transactionID of impossible length.',
     ],
     [
       'a line break in transactionID',
       () => signed(requestAttributes({ transactionID: 'a\nb' })),
-      'a transactionID with characters that are not printable',
+      'The request is refused: a transactionID with characters that are not printable.',
     ],
   ];
   for (const [name, message, text] of messages) {
@@ -68,7 +92,10 @@ describe('a message without a transactionID that can be read', () => {
   for (const twice of ['transactionID', 'messageType', 'senderNonce', 'contentType', 'messageDigest'] as const) {
     it(`is answered with 400: ${twice} twice`, async () => {
       const message = client.request({ signedAttributes: [attribute(Oid[twice], octetString(nonce))] });
-      assert.deepEqual(await client.rejection(message), { statusCode: 400, text: `signed attribute ${Oid[twice]} stands twice\n` });
+      assert.deepEqual(await client.rejection(message), {
+        statusCode: 400,
+        text: `The request is refused: signed attribute ${Oid[twice]} stands twice.\n`,
+      });
     });
   }
 
@@ -77,14 +104,20 @@ describe('a message without a transactionID that can be read', () => {
     const signers = [client.device, createDevice(rsaKey('second'))];
     const signerInfos = signers.map(signer => encodeSignerInfo({ signer, eContent, attributes: requestAttributes({}) }));
     const message = encodeSignedMessage({ eContent, certificates: signers.map(({ certificate }) => certificate), signerInfos });
-    assert.deepEqual(await client.rejection(message), { statusCode: 400, text: 'a message must have exactly one SignerInfo\n' });
+    assert.deepEqual(await client.rejection(message), {
+      statusCode: 400,
+      text: 'The request is refused: a message must have exactly one SignerInfo.\n',
+    });
   });
 
   it('is answered with 400: no signedAttrs', async () => {
     const eContent = envelope();
     const signerInfos = [signerInfo({ signer: client.device, attributes: undefined, eContent })];
     const message = encodeSignedMessage({ eContent, certificates: [client.device.certificate], signerInfos });
-    assert.deepEqual(await client.rejection(message), { statusCode: 400, text: 'a SignerInfo without signedAttrs\n' });
+    assert.deepEqual(await client.rejection(message), {
+      statusCode: 400,
+      text: 'The request is refused: a SignerInfo without signedAttrs.\n',
+    });
   });
 });
 
@@ -106,12 +139,20 @@ describe('messageType', () => {
 
 describe('what is in the message', () => {
   const refusals: [name: string, message: () => Uint8Array, failInfoText: string][] = [
-    ['an empty pkcsPKIEnvelope', () => client.request({ eContent: Buffer.alloc(0) }), 'a request without a pkcsPKIEnvelope'],
-    ['no EnvelopedData', () => client.request({ eContent: client.csr() }), 'ContentInfo: contentType has tag 0x10, not 0x6'],
+    [
+      'an empty pkcsPKIEnvelope',
+      () => client.request({ eContent: Buffer.alloc(0) }),
+      'The request is refused: a request without a pkcsPKIEnvelope.',
+    ],
+    [
+      'no EnvelopedData',
+      () => client.request({ eContent: client.csr() }),
+      'The request is refused: ContentInfo: contentType has tag 0x10, not 0x6.',
+    ],
     [
       '10,000 nested indefinite lengths',
       () => client.request({ eContent: nestedIndefinite(10_000) }),
-      'elements are nested more than 32 deep',
+      'The request is refused: elements are nested more than 32 deep.',
     ],
   ];
   for (const [name, message, failInfoText] of refusals) {
@@ -123,7 +164,10 @@ describe('what is in the message', () => {
   it('is refused with badRequest: no eContent', async () => {
     const signerInfo = encodeSignerInfo({ signer: client.device, eContent: undefined, attributes: requestAttributes({}) });
     const message = encodeSignedMessage({ eContent: undefined, certificates: [client.device.certificate], signerInfos: [signerInfo] });
-    assert.deepEqual(await client.refusal(message), { failInfo: 'badRequest', failInfoText: 'a request without a pkcsPKIEnvelope' });
+    assert.deepEqual(await client.refusal(message), {
+      failInfo: 'badRequest',
+      failInfoText: 'The request is refused: a request without a pkcsPKIEnvelope.',
+    });
   });
 
   it('is refused with badRequest: an eContentType other than id-data', async () => {
@@ -132,7 +176,7 @@ describe('what is in the message', () => {
     const parts = { eContent, eContentType: Oid.envelopedData, certificates: [client.device.certificate], signerInfos: [signerInfo] };
     assert.deepEqual(await client.refusal(encodeSignedMessage(parts)), {
       failInfo: 'badRequest',
-      failInfoText: 'eContentType is not id-data',
+      failInfoText: 'The request is refused: eContentType is not id-data.',
     });
   });
 });
@@ -140,7 +184,7 @@ describe('what is in the message', () => {
 describe('the recipient', () => {
   const notOurs = {
     failInfo: 'badRequest',
-    failInfoText: 'the message is not encrypted to this endpoint’s current certificate. Fetch GetCACert again',
+    failInfoText: 'The message is not encrypted to this endpoint’s current certificate. Fetch GetCACert again.',
   };
 
   it('is refused with badRequest when it is another key', async () => {
@@ -170,7 +214,7 @@ describe('the recipient', () => {
 });
 
 describe('the signature', () => {
-  const unsigned = { failInfo: 'badMessageCheck', failInfoText: 'the signature of the message does not hold' };
+  const unsigned = { failInfo: 'badMessageCheck', failInfoText: 'The request is refused: the signature of the message does not hold.' };
 
   it('is refused with badMessageCheck when it was changed', async () => {
     assert.deepEqual(await client.refusal(withFlippedOctet(client.request(), -1)), unsigned);
@@ -187,7 +231,7 @@ describe('the signature', () => {
     const message = Buffer.from(client.request({ eContent }));
     assert.deepEqual(await client.refusal(withFlippedOctet(message, message.indexOf(eContent) + eContent.length - 1)), {
       failInfo: 'badMessageCheck',
-      failInfoText: 'messageDigest is not the digest of the content',
+      failInfoText: 'The request is refused: messageDigest is not the digest of the content.',
     });
   });
 
@@ -202,7 +246,7 @@ describe('the signature', () => {
     for (const certificates of [[], [createDevice(rsaKey('second')).certificate]]) {
       assert.deepEqual(await client.refusal(encodeSignedMessage({ eContent, certificates, signerInfos })), {
         failInfo: 'badMessageCheck',
-        failInfoText: 'the signer’s certificate is not in the message',
+        failInfoText: 'The request is refused: the signer’s certificate is not in the message.',
       });
     }
   });

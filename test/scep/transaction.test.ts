@@ -8,9 +8,10 @@ import { insertTransaction } from '../../src/backends/store/transactions.ts';
 import { parseSignedData } from '../../src/base/pki/signed-data.ts';
 import { rsaKey } from '../support/pki-fixtures.ts';
 import { issuanceIn, issuedBy, RawScepClient, send } from '../support/raw-scep-client.ts';
-import { createDevice } from '../support/scep-messages.ts';
+import { challengePassword, createDevice, nameValuePair, nameValuePairs } from '../support/scep-messages.ts';
 import { accountId, startTemporaryServer, type TemporaryServer } from '../support/temporary-server.ts';
 
+const minuteMs = 60_000;
 const dayMs = 86_400_000;
 
 let server: TemporaryServer;
@@ -45,18 +46,21 @@ describe('the same transaction', () => {
     assert.deepEqual((await client.enrol({ transactionID, csr, device: createDevice() })).raw, raw);
   });
 
-  it('gets one certificate when twenty requests come at once', async () => {
-    const [transactionID, csr] = ['twenty at once', client.csr()];
-    const messages = Array.from({ length: 20 }, () => client.request({ transactionID, csr }));
-    let raws: Buffer[] = [];
-    const counts = await added(async () => {
-      raws = await Promise.all(messages.map(async message => issuedBy(await client.exchange(message)).raw));
+  // ECDSA signs the same certificate differently each time, so with it a second signature would show.
+  for (const keyAlgorithm of ['RSA_2048', 'EC_prime256v1']) {
+    it(`gets one certificate when twenty requests come at once, of a CA with the key ${keyAlgorithm}`, async () => {
+      await using own = await startTemporaryServer({ env: { SCEP_CA_KEY_ALGORITHM: keyAlgorithm } });
+      const ownClient = await RawScepClient.connect(own);
+      const [transactionID, csr] = ['twenty at once', ownClient.csr()];
+      const messages = Array.from({ length: 20 }, () => ownClient.request({ transactionID, csr }));
+      const issued = await issuanceIn(own.database);
+      const raws = await Promise.all(messages.map(async message => issuedBy(await ownClient.exchange(message)).raw));
+      for (const raw of raws) assert.deepEqual(raw, raws[0]);
+      assert.deepEqual(await issuanceIn(own.database), { certificates: issued.certificates + 1, transactions: 1 });
+      const events = await own.database.query.selectFrom('audit_events').selectAll().where('name', '=', 'CertificateIssued').execute();
+      assert.equal(events.length, 1);
     });
-    assert.deepEqual(counts, { certificates: 1, transactions: 1 });
-    for (const raw of raws) assert.deepEqual(raw, raws[0]);
-    const events = await server.database.query.selectFrom('audit_events').selectAll().where('detail', 'like', '%twenty at once%').execute();
-    assert.equal(events.length, 1);
-  });
+  }
 
   it('is another with another CSR, because certmonger and sscep use a transactionID again', async () => {
     const transactionID = 'used again';
@@ -80,6 +84,29 @@ describe('the same transaction', () => {
       failInfo: 'badMessageCheck',
       failInfoText: 'The request is not signed with the key that the certificate signing request is for.',
     });
+  });
+
+  it('is a renewal once half of the certificate’s life is over: a new certificate, which needs the challenge again', async () => {
+    await using own = await startTemporaryServer();
+    const ownClient = await RawScepClient.connect(own);
+    const attributes = [
+      challengePassword(own.challengePassword),
+      nameValuePairs(nameValuePair('ValidityPeriod', 'Hours')),
+      nameValuePairs(nameValuePair('ValidityPeriodUnits', '2')),
+    ];
+    const message = ownClient.request({ csrParts: { attributes } });
+    const first = issuedBy(await ownClient.exchange(message));
+    own.advance(59 * minuteMs);
+    assert.deepEqual(issuedBy(await ownClient.exchange(message)).raw, first.raw);
+    own.advance(2 * minuteMs);
+    const answers = await Promise.all(Array.from({ length: 5 }, () => ownClient.exchange(message)));
+    const [renewed, ...others] = answers.map(answer => issuedBy(answer));
+    assert.notEqual(renewed?.serialNumber, first.serialNumber);
+    for (const { raw } of others) assert.deepEqual(raw, renewed?.raw);
+    assert.deepEqual(issuedBy(await ownClient.exchange(message)).raw, renewed?.raw);
+    await deleteChallengesOf(own.database.query, own.connectorId);
+    own.advance(61 * minuteMs);
+    assert.equal((await ownClient.refusal(message)).failInfoText, 'The challenge password is invalid.');
   });
 
   it('may succeed after a refusal', async () => {

@@ -1,7 +1,23 @@
 /** CMS messages put together part by part, so that a test can make any one part wrong: what a hostile or a strange client may send. */
 import { constants, createCipheriv, type KeyObject, publicEncrypt, randomBytes, sign } from 'node:crypto';
-import { type ContentCipher, contentCiphers, type Digest, digestOf, digests, encodeAlgorithmIdentifier } from '../../src/base/pki/algorithms.ts';
-import { contextConstructed, contextPrimitive, integer, objectIdentifier, octetString, sequence, setOf, tlv } from '../../src/base/pki/der.ts';
+import {
+  type ContentCipher,
+  contentCiphers,
+  type Digest,
+  digestOf,
+  digests,
+  encodeAlgorithmIdentifier,
+} from '../../src/base/pki/algorithms.ts';
+import {
+  contextConstructed,
+  contextPrimitive,
+  integer,
+  objectIdentifier,
+  octetString,
+  sequence,
+  setOf,
+  tlv,
+} from '../../src/base/pki/der.ts';
 import type { KeyPair } from '../../src/base/pki/enveloped-data.ts';
 import { Oid } from '../../src/base/pki/oids.ts';
 import { encodeContentInfo } from '../../src/base/pki/signed-data.ts';
@@ -12,7 +28,10 @@ export const attribute = (type: string, ...values: readonly Uint8Array[]) => seq
 export const issuerAndSerialNumber = ({ issuer, serialNumberDer }: Certificate) => sequence(issuer.der, serialNumberDer);
 
 /** contentType and messageDigest, as RFC 5652 section 5.3 demands them. */
-export function cmsAttributes(eContent: Uint8Array, digest: Digest = digests['SHA-256']): [contentType: Uint8Array, messageDigest: Uint8Array] {
+export function cmsAttributes(
+  eContent: Uint8Array,
+  digest: Digest = digests['SHA-256'],
+): [contentType: Uint8Array, messageDigest: Uint8Array] {
   return [attribute(Oid.contentType, objectIdentifier(Oid.data)), attribute(Oid.messageDigest, octetString(digestOf(digest, eContent)))];
 }
 

@@ -1,9 +1,11 @@
 /** The command as a child process: runs it, starts its server, reads from its output where that listens, and ends it by its process id. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { closeSync, mkdirSync, mkdtempSync, openSync, rmSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
 
 const root = join(import.meta.dirname, '..', '..');
 const command = join(root, 'src', 'cli.ts');
@@ -36,6 +38,8 @@ export interface CommandOptions {
   cwd?: string;
   /** A program with its arguments that runs the command in its place, for example to take rights away from it. */
   through?: readonly string[];
+  /** Takes what goes to stderr, at its end. */
+  logFile?: string;
 }
 
 export interface Ended {
@@ -49,6 +53,15 @@ export interface Ended {
 /** Runs the command to its end; one that does not end in time is killed and has no status. */
 export async function runCommand(args: readonly string[], options: CommandOptions = {}): Promise<Ended> {
   return runToEnd([...(options.through ?? []), process.execPath, command, ...args], options);
+}
+
+/** Kills `serve` at once when `isTime`. */
+export async function killServer(dataDir: string, isTime: () => boolean): Promise<Ended> {
+  await using server = new ServerProcess([process.execPath, command, 'serve'], { settings: settingsFor(dataDir) });
+  const watch = setInterval(() => isTime() && server.signal('SIGKILL'), 1);
+  const ended = await Promise.race([server.ended, wait(timeoutMs, undefined, { ref: false })]);
+  clearInterval(watch);
+  return ended ?? server.kill();
 }
 
 /** Runs a line as a person would who types it into a shell. */
@@ -69,8 +82,9 @@ export async function startServer(dataDir: string, options: CommandOptions = {})
   const settings = settingsFor(dataDir, options.settings);
   const server = new ServerProcess([...(options.through ?? []), process.execPath, command, 'serve'], { ...options, settings });
   try {
+    await server.until('the server is not ready', () => server.apiUrl !== '');
     // Two pipes keep no order between them, so the line of the last listener is waited for as well.
-    await server.until('the server is not ready', () => server.stderr.includes(`listening at ${server.apiUrl || 'nowhere'}"`));
+    if (!options.logFile) await server.until('no listener was logged', () => server.stderr.includes(`listening at ${server.apiUrl}"`));
     return server;
   } catch (error) {
     await server[Symbol.asyncDispose]();
@@ -86,14 +100,16 @@ class Child implements AsyncDisposable {
   #hasEnded = false;
   #onOutput: () => void = () => {};
 
-  constructor([program = '', ...args]: readonly string[], { settings = {}, cwd = workingDirectory }: CommandOptions) {
-    const child = spawn(program, args, { cwd, env: environment(settings), stdio: ['ignore', 'pipe', 'pipe'] });
+  constructor([program = '', ...args]: readonly string[], { settings = {}, cwd = workingDirectory, logFile }: CommandOptions) {
+    const log = logFile === undefined ? 'pipe' : openSync(logFile, 'a');
+    const child = spawn(program, args, { cwd, env: environment(settings), stdio: ['ignore', 'pipe', log] });
+    if (log !== 'pipe') closeSync(log);
     this.#process = child;
-    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    child.stdout?.setEncoding('utf8').on('data', (text: string) => {
       this.stdout += text;
       this.#onOutput();
     });
-    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    child.stderr?.setEncoding('utf8').on('data', (text: string) => {
       this.stderr += text;
       this.#onOutput();
     });
@@ -195,6 +211,15 @@ export interface TemporaryDirectory extends AsyncDisposable {
 export async function makeTemporaryDirectory(): Promise<TemporaryDirectory> {
   const path = await mkdtemp(join(tmpdir(), 'scep-e2e-'));
   return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) };
+}
+
+/** A port of 127.0.0.1 that nothing listens on. */
+export async function findFreePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await new Promise(resolve => void server.once('listening', resolve));
+  const address = server.address();
+  await new Promise(resolve => void server.close(resolve));
+  return typeof address === 'object' && address !== null ? address.port : 0;
 }
 
 /** This process's own, without what a setting or the test runner would change in the child. */

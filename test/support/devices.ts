@@ -101,3 +101,15 @@ export async function countStored(dataDir: string, certificates: Iterable<Certif
   }
   return stored;
 }
+
+/** How many certificates were issued, or only begun, for devices. */
+export async function countIssuance(dataDir: string): Promise<Record<string, number>> {
+  await using database = await openSqliteDatabase({ file: join(dataDir, 'scep.db'), readOnly: true });
+  const rows = await database.query
+    .selectFrom('certificates')
+    .select(({ fn }) => ['status', fn.countAll<number>().as('count')])
+    .where('kind', '=', 'DEVICE')
+    .groupBy('status')
+    .execute();
+  return Object.fromEntries(rows.map(({ status, count }) => [status, count]));
+}

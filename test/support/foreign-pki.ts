@@ -28,15 +28,22 @@ export interface WebSignature {
   namedCurve?: 'P-256' | 'P-384' | 'P-521';
 }
 
-export async function webKeyPair(key: KeyObject, algorithm: WebSignature): Promise<{ privateKey: webcrypto.CryptoKey; publicKey: webcrypto.CryptoKey }> {
+export async function webKeyPair(
+  key: KeyObject,
+  algorithm: WebSignature,
+): Promise<{ privateKey: webcrypto.CryptoKey; publicKey: webcrypto.CryptoKey }> {
   return {
     privateKey: await webcrypto.subtle.importKey('jwk', key.export({ format: 'jwk' }), algorithm, false, ['sign']),
     publicKey: await webcrypto.subtle.importKey('jwk', createPublicKey(key).export({ format: 'jwk' }), algorithm, true, ['verify']),
   };
 }
 
-export function pkijsName(attributes: readonly (readonly [type: string, value: asn1js.BaseStringBlock])[]): pkijs.RelativeDistinguishedNames {
-  return new pkijs.RelativeDistinguishedNames({ typesAndValues: attributes.map(([type, value]) => new pkijs.AttributeTypeAndValue({ type, value })) });
+export function pkijsName(
+  attributes: readonly (readonly [type: string, value: asn1js.BaseStringBlock])[],
+): pkijs.RelativeDistinguishedNames {
+  return new pkijs.RelativeDistinguishedNames({
+    typesAndValues: attributes.map(([type, value]) => new pkijs.AttributeTypeAndValue({ type, value })),
+  });
 }
 
 export function asn1Of(encoded: Uint8Array): asn1js.AsnType {
@@ -85,10 +92,15 @@ export async function pkijsVerifies(signedData: Uint8Array): Promise<boolean> {
 }
 
 /** An EnvelopedData with RSAES-OAEP, the only key transport that WebCrypto has. */
-export async function pkijsEnvelopedData(content: Uint8Array, recipients: readonly Uint8Array[], hash: WebSignature['hash'], keyBits: 128 | 256): Promise<Buffer> {
+export async function pkijsEnvelopedData(
+  content: Uint8Array,
+  recipients: readonly Uint8Array[],
+  hash: WebSignature['hash'],
+  keyBits: 128 | 256,
+): Promise<Buffer> {
   const enveloped = new pkijs.EnvelopedData();
   for (const recipient of recipients) enveloped.addRecipientByCertificate(pkijsCertificate(recipient), { oaepHashAlgorithm: hash });
-  await enveloped.encrypt({ name: 'AES-CBC', length: keyBits } as webcrypto.AesKeyGenParams, Uint8Array.from(content).buffer);
+  await enveloped.encrypt({ name: 'AES-CBC', length: keyBits }, Uint8Array.from(content).buffer);
   return pkijsContentInfo(pkijs.ContentInfo.ENVELOPED_DATA, enveloped.toSchema());
 }
 
@@ -97,7 +109,9 @@ export async function pkijsDecrypts(envelopedData: Uint8Array, recipient: Uint8A
   const enveloped = new pkijs.EnvelopedData({ schema: contentInfo.content });
   const recipientPrivateKey = key.export({ format: 'der', type: 'pkcs8' });
   const recipientCertificate = pkijsCertificate(recipient);
-  return Buffer.from(await enveloped.decrypt(0, { recipientCertificate, recipientPrivateKey: Uint8Array.from(recipientPrivateKey).buffer }));
+  return Buffer.from(
+    await enveloped.decrypt(0, { recipientCertificate, recipientPrivateKey: Uint8Array.from(recipientPrivateKey).buffer }),
+  );
 }
 
 function pkijsContentInfo(contentType: string, content: asn1js.AsnType): Buffer {

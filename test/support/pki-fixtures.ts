@@ -86,8 +86,7 @@ export function createIdentity(options: IdentityOptions = {}): KeyPair {
 }
 
 /** A root with its connector's RA, as the embedded CA makes them. */
-export function createCaAndRa(): { ca: KeyPair; ra: KeyPair } {
-  const caKey = rsaKey('ca');
+export function createCaAndRa(caKey = rsaKey('ca')): { ca: KeyPair; ra: KeyPair } {
   const ca = createIdentity({
     subject: 'CN=Example Root,O=Example',
     key: caKey,

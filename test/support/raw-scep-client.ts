@@ -106,7 +106,7 @@ export function decodeCertRep(message: Uint8Array, ra: Certificate, device: KeyP
     senderNonce: requiredAttribute(signer, Oid.senderNonce, Tag.octetString, 'senderNonce').octets(),
     recipientNonce: optionalAttribute(signer, Oid.recipientNonce, Tag.octetString, 'recipientNonce')?.octets(),
     eContent: signedData.eContent,
-    digest: signer.digest.name,
+    digest: algorithmName(signer.digestAlgorithm.oid),
     signatureAlgorithm: signer.signatureAlgorithm.oid,
     ...openEnvelope(pkiStatus === 'SUCCESS' ? signedData.eContent : undefined, device),
   };

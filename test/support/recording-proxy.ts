@@ -1,5 +1,5 @@
 /** A plain-HTTP proxy before a server that keeps what passes through: it shows what a client that is not ours has really sent. */
-import { createServer } from 'node:http';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { buffer } from 'node:stream/consumers';
 import { send } from './raw-scep-client.ts';
@@ -21,13 +21,14 @@ export interface RecordingProxy extends AsyncDisposable {
 export async function startRecordingProxy(serverUrl: string): Promise<RecordingProxy> {
   const exchanges: Exchange[] = [];
   const { origin, pathname } = new URL(serverUrl);
-  const proxy = createServer(async (incoming, outgoing) => {
+  const pass = async (incoming: IncomingMessage, outgoing: ServerResponse) => {
     const { method = '', url: target = '' } = incoming;
     const body = await buffer(incoming);
     const { statusCode, headers, body: answer } = await send(`${origin}${target}`, { method, body });
     exchanges.push({ method, target, body, answer });
     outgoing.writeHead(statusCode, { 'content-type': headers['content-type'], 'content-length': answer.length }).end(answer);
-  });
+  };
+  const proxy = createServer((incoming, outgoing) => void pass(incoming, outgoing).catch(() => outgoing.destroy()));
   await new Promise<void>(resolve => void proxy.listen(0, '127.0.0.1', resolve));
   return {
     url: `http://127.0.0.1:${(proxy.address() as AddressInfo).port}${pathname}`,

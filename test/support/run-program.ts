@@ -12,7 +12,11 @@ export interface Ended {
   stderr: string;
 }
 
-export async function runProgram(program: Program, args: readonly string[], options: { cwd: string; env?: Record<string, string> }): Promise<Ended> {
+export async function runProgram(
+  program: Program,
+  args: readonly string[],
+  options: { cwd: string; env?: Record<string, string> },
+): Promise<Ended> {
   const child = spawn(findProgram(program) ?? program, args, {
     cwd: options.cwd,
     env: { ...process.env, LC_ALL: 'C', ...options.env },

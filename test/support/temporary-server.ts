@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { type Logger, pino } from 'pino';
 import type { Database } from '../../src/backends/store/database.ts';
 import { openSqliteDatabase } from '../../src/backends/store/sqlite.ts';
+import { realSystem, type System } from '../../src/base/system.ts';
 import { parseConfig } from '../../src/config.ts';
 import { type RunningServer, startServer } from '../../src/server.ts';
 
@@ -31,6 +32,8 @@ export interface TemporaryServer extends AsyncDisposable {
   readonly logLines: LogLine[];
   /** The administrator's access key, as AWS's clients read it. */
   readonly credentialsFile: string;
+  /** Moves the server's clock. */
+  advance(ms: number): void;
   /** Stops the server, does `meanwhile` and starts it again over the same data directory; the ports change. */
   restart(meanwhile?: () => Promise<void>): Promise<void>;
 }
@@ -41,9 +44,12 @@ export interface TemporaryServerOptions {
 }
 
 export async function startTemporaryServer({ env = {} }: TemporaryServerOptions = {}): Promise<TemporaryServer> {
-  const dataDir = await mkdtemp(join(tmpdir(), 'scep-server-'));
+  await using starting = new AsyncDisposableStack();
+  const dataDir = starting.adopt(await mkdtemp(join(tmpdir(), 'scep-server-')), path => rm(path, { recursive: true }));
   const logLines: LogLine[] = [];
   const log: Logger = pino({ level: 'trace' }, { write: line => void logLines.push(JSON.parse(line)) });
+  let clockOffsetMs = 0;
+  const system: System = { ...realSystem, now: () => realSystem.now() + clockOffsetMs };
   const { config, secrets } = parseConfig({
     SCEP_DATA_DIR: dataDir,
     SCEP_API_LISTEN: '127.0.0.1:0',
@@ -52,12 +58,14 @@ export async function startTemporaryServer({ env = {} }: TemporaryServerOptions 
     SCEP_ACCOUNT: accountId,
     ...env,
   });
-  let running: RunningServer = await startServer(config, secrets, log);
+  let running: RunningServer = await startServer(config, secrets, log, system);
+  starting.defer(() => running[Symbol.asyncDispose]());
   const connector = running.firstStart?.connector;
   if (connector === undefined) throw new Error('the first start made no connector');
   const { connectorId, endpointSecret, challengePassword, caFingerprint, caCertificate } = connector;
   const path = `/${config.account}-${connectorId}/${endpointSecret}`;
-  const database = await openSqliteDatabase({ file: config.store.file });
+  const database = starting.use(await openSqliteDatabase({ file: config.store.file }));
+  const started = starting.move();
   return {
     get url() {
       return `http://${running.addresses.enroll}${path}`;
@@ -77,15 +85,14 @@ export async function startTemporaryServer({ env = {} }: TemporaryServerOptions 
     credentialsFile: join(dataDir, 'credentials'),
     database,
     logLines,
+    advance(ms) {
+      clockOffsetMs += ms;
+    },
     async restart(meanwhile = async () => {}) {
       await running[Symbol.asyncDispose]();
       await meanwhile();
-      running = await startServer(config, secrets, log);
+      running = await startServer(config, secrets, log, system);
     },
-    async [Symbol.asyncDispose]() {
-      await database[Symbol.asyncDispose]();
-      await running[Symbol.asyncDispose]();
-      await rm(dataDir, { recursive: true });
-    },
+    [Symbol.asyncDispose]: () => started.disposeAsync(),
   };
 }

@@ -12,6 +12,22 @@ export async function insertTransaction(query: Query, row: Insertable<Tables['tr
   return result.numInsertedOrUpdatedRows === 1n;
 }
 
+/** Whether a finished transaction was opened again for a new certificate: only from the certificate it ended with, so that one request does it. */
+export async function restartTransaction(
+  query: Query,
+  transactionRowId: string,
+  change: { fromCertificateId: string; certificateId: string; updatedAt: number },
+): Promise<boolean> {
+  const result = await query
+    .updateTable('transactions')
+    .set({ status: 'ISSUING', certificate_id: change.certificateId, updated_at: change.updatedAt })
+    .where('transaction_row_id', '=', transactionRowId)
+    .where('status', '=', 'SUCCESS')
+    .where('certificate_id', '=', change.fromCertificateId)
+    .executeTakeFirstOrThrow();
+  return result.numUpdatedRows === 1n;
+}
+
 export async function findTransaction(
   query: Query,
   key: { connectorId: string; transactionId: string; csrHash: string; signerKeyHash: string },

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import * as asn1js from 'asn1js';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { hex, indefinite, segmented } from '../../../test/support/ber.ts';
 import { refused } from '../../../test/support/pki-error-check.ts';
 import { seed } from '../../../test/support/pki-fixtures.ts';

@@ -207,7 +207,10 @@ export class Fields {
 /** Reads exactly one element that fills `source`. */
 export function parseBer(source: Uint8Array): Element {
   if (source.length > berLimits.inputBytesMax) throw malformed(`the input is longer than ${berLimits.inputBytesMax} bytes`);
-  const reader: Reader = { source: Buffer.isBuffer(source) ? source : Buffer.from(source.buffer, source.byteOffset, source.length), elements: 0 };
+  const reader: Reader = {
+    source: Buffer.isBuffer(source) ? source : Buffer.from(source.buffer, source.byteOffset, source.length),
+    elements: 0,
+  };
   const element = readElement(reader, 0, source.length, 0);
   if (element.end !== source.length) throw malformed(`${source.length - element.end} bytes follow the end of the message`);
   return element;

@@ -1,7 +1,7 @@
 /** Shows that names are read, compared and written as RFC 5280 and RFC 4514 say, and that no name can pass for another in a line of text. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { hex } from '../../../test/support/ber.ts';
 import { refused } from '../../../test/support/pki-error-check.ts';
 import { seed } from '../../../test/support/pki-fixtures.ts';

@@ -27,7 +27,7 @@ export type CertificateIdentifier =
 
 export interface SignerInfo {
   sid: CertificateIdentifier;
-  digest: Digest;
+  digestAlgorithm: AlgorithmIdentifier;
   signatureAlgorithm: AlgorithmIdentifier;
   /** The received [0] IMPLICIT SET; the signature is over these bytes with the tag of a SET OF (RFC 5652 section 5.4). */
   signedAttrs: Element;
@@ -87,7 +87,7 @@ function parseSignerInfo(element: Element): SignerInfo {
   const fields = element.fields('SignerInfo');
   fields.next(Tag.integer, 'version');
   const sid = parseCertificateIdentifier(fields.any('sid'));
-  const digest = requireDigest(parseAlgorithmIdentifier(fields.next(Tag.sequence, 'digestAlgorithm')));
+  const digestAlgorithm = parseAlgorithmIdentifier(fields.next(Tag.sequence, 'digestAlgorithm'));
   const signedAttrs = fields.optional(Tag.context(0));
   if (signedAttrs === undefined) throw malformed('a SignerInfo without signedAttrs');
   const signatureAlgorithm = parseAlgorithmIdentifier(fields.next(Tag.sequence, 'signatureAlgorithm'));
@@ -95,7 +95,7 @@ function parseSignerInfo(element: Element): SignerInfo {
   // unsignedAttrs prove nothing, so nothing is read from them.
   fields.optional(Tag.context(1));
   fields.end();
-  return { sid, digest, signatureAlgorithm, signedAttrs, attributes: parseSignedAttrs(signedAttrs), signature };
+  return { sid, digestAlgorithm, signatureAlgorithm, signedAttrs, attributes: parseSignedAttrs(signedAttrs), signature };
 }
 
 export function parseCertificateIdentifier(element: Element): CertificateIdentifier {
@@ -171,13 +171,14 @@ export function findSignerCertificate(signerInfo: SignerInfo, candidates: readon
  * those as received. Throws PkiError: unsupportedAlgorithm by policy, malformed or badSignature.
  */
 export function verifySignerInfo(signedData: SignedData, signerInfo: SignerInfo, certificate: Certificate, policy: AlgorithmPolicy): void {
-  const algorithm = resolveSignatureAlgorithm(signerInfo.signatureAlgorithm, signerInfo.digest);
-  if (!policy.digests.has(signerInfo.digest.name)) throw unsupportedAlgorithm(signerInfo.digest.oid, 'SHA-256');
-  if (algorithm.digest !== signerInfo.digest.name) throw malformed('digestAlgorithm and signatureAlgorithm do not agree');
+  const digestAlgorithm = requireDigest(signerInfo.digestAlgorithm);
+  const algorithm = resolveSignatureAlgorithm(signerInfo.signatureAlgorithm, digestAlgorithm);
+  if (!policy.digests.has(digestAlgorithm.name)) throw unsupportedAlgorithm(digestAlgorithm.oid, 'SHA-256');
+  if (algorithm.digest !== digestAlgorithm.name) throw malformed('digestAlgorithm and signatureAlgorithm do not agree');
   const contentType = requiredAttribute(signerInfo, Oid.contentType, Tag.objectIdentifier, 'contentType').oid();
   if (contentType !== signedData.eContentType) throw malformed('contentType is not eContentType');
   const messageDigest = requiredAttribute(signerInfo, Oid.messageDigest, Tag.octetString, 'messageDigest').octets();
-  const digest = digestOf(signerInfo.digest, signedData.eContent ?? Buffer.alloc(0));
+  const digest = digestOf(digestAlgorithm, signedData.eContent ?? Buffer.alloc(0));
   if (Buffer.compare(messageDigest, digest) !== 0) throw new PkiError('badSignature', 'messageDigest is not the digest of the content');
   const signed = Buffer.from(signerInfo.signedAttrs.bytes);
   signed[0] = 0x31;

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { createHash, type KeyObject, X509Certificate } from 'node:crypto';
 import { describe, it } from 'node:test';
 import * as asn1js from 'asn1js';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import forge from 'node-forge';
 import * as pkijs from 'pkijs';
 import { hex } from '../../../test/support/ber.ts';

@@ -7,7 +7,7 @@ import { parseCertificationRequest } from '../../base/pki/pkcs10.ts';
 import { PkiError } from '../../base/pki/pki-error.ts';
 import { encodeDegenerate } from '../../base/pki/signed-data.ts';
 import { parseCertificate } from '../../base/pki/x509.ts';
-import { type Failure, failInfoByReason, failure, MessageType } from '../../base/scep.ts';
+import { type Failure, failure, failureOf, MessageType } from '../../base/scep.ts';
 import type { Workers } from '../../base/worker-pool.ts';
 import { algorithmPolicy, type Enrolment, type EnrolmentEndpoint, type EnrolmentOutcome } from '../../service/enrolment.ts';
 import { outageMessage } from '../../service/outage.ts';
@@ -76,7 +76,7 @@ async function answerOrExcuse(parts: ScepParts, request: ScepRequest, operation:
     return await answer(parts, request, operation, hit);
   } catch (error) {
     hit.outcome = 'error';
-    if (error instanceof PkiError) return refuse(hit, 400, error.message);
+    if (error instanceof PkiError) return refuse(hit, 400, failureOf(error).reason);
     // FAILURE is a verdict that clients take for final; an outage is an HTTP error that they come back after.
     const outage = outageMessage(error);
     parts.log.error({ err: error, connectorId: hit.connectorId, operation: hit.operation }, 'a SCEP request could not be answered');
@@ -86,7 +86,9 @@ async function answerOrExcuse(parts: ScepParts, request: ScepRequest, operation:
 }
 
 async function answer(parts: ScepParts, request: ScepRequest, operation: string, hit: Hit): Promise<ScepResponse> {
-  if (request.method !== 'GET' && request.method !== 'POST') return refuse(hit, 405, 'SCEP uses GET and POST.');
+  if (request.method !== 'GET' && request.method !== 'POST') {
+    return { ...refuse(hit, 405, 'SCEP uses GET and POST.'), headers: { ...plainText, allow: 'GET, POST' } };
+  }
   const { path, rawQuery } = splitUrl(request.rawUrl);
   const endpoint = await findEndpoint(parts.enrolment, path);
   if (endpoint === undefined) return refuse(hit, 404, 'There is no connector at this URL.');
@@ -143,7 +145,7 @@ function capabilities(policy: AlgorithmPolicy): string {
   return `${words.toSorted().join('\n')}\n`;
 }
 
-/** A CertRep for every message of which a transactionID can be read. Throws PkiError for the others. */
+/** A CertRep for every message of which messageType and transactionID can be read. Throws PkiError for the others. */
 async function answerPkiOperation(
   parts: ScepParts,
   endpoint: EnrolmentEndpoint,
@@ -191,7 +193,7 @@ async function openOrRefuse(
     return await workers.run(openTask, { message: bytes, keyPairs: keyPairs.map(toBytes), policy: algorithmPolicy });
   } catch (error) {
     if (!(error instanceof PkiError)) throw error;
-    return failure(failInfoByReason[error.reason], error.message);
+    return failureOf(error);
   }
 }
 
@@ -202,7 +204,9 @@ function certRepResult(outcome: EnrolmentOutcome, opened: OpenOutput | Failure):
   return { pkiStatus: 'SUCCESS', certificates: [outcome.certificate], recipient: opened.signer };
 }
 
-function splitUrl(rawUrl: string): { path: string; rawQuery: string } {
+/** A target in absolute form, as sent to proxies, names the same resource (RFC 9112 section 3.2.2). */
+function splitUrl(target: string): { path: string; rawQuery: string } {
+  const rawUrl = target.replace(/^https?:\/\/[^/?]*/i, '');
   // Some clients append their query to a URL that has one already, so everything after the first question mark is query.
   const mark = rawUrl.indexOf('?');
   return mark < 0 ? { path: rawUrl, rawQuery: '' } : { path: rawUrl.slice(0, mark), rawQuery: rawUrl.slice(mark + 1).replaceAll('?', '&') };

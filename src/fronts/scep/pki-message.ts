@@ -6,7 +6,9 @@ import {
   type ContentCipher,
   contentCiphers,
   type Digest,
+  digestByOid,
   digests,
+  requireDigest,
 } from '../../base/pki/algorithms.ts';
 import { Tag } from '../../base/pki/asn1.ts';
 import { octetString, printableString, utf8String } from '../../base/pki/der.ts';
@@ -95,7 +97,7 @@ export function openCertificationRequest(message: PkiMessage, options: OpenOptio
   const opening = findOpening(enveloped, options.keyPairs);
   const csr = openUniformly(opening, options.randomBytes);
   const { keyPair, cipher, keyTransport } = opening;
-  return { signer, csr, reply: { keyPair, digest: signerInfo.digest, cipher, keyTransport } };
+  return { signer, csr, reply: { keyPair, digest: requireDigest(signerInfo.digestAlgorithm), cipher, keyTransport } };
 }
 
 function parseEnvelope({ eContent }: SignedData): EnvelopedData {
@@ -109,7 +111,10 @@ function refuseAlgorithms(signerInfo: SignerInfo, enveloped: EnvelopedData, poli
   const refused: string[] = [];
   const cipherAccepted = [...policy.contentCiphers].some(name => contentCiphers[name].oid === cipherOid);
   if (!cipherAccepted) refused.push(`Unsupported algorithm: ${describe(cipherOid)}. Use AES-128-CBC or AES-256-CBC.`);
-  if (!policy.digests.has(signerInfo.digest.name)) refused.push(`Unsupported algorithm: ${describe(signerInfo.digest.oid)}. Use SHA-256.`);
+  const digest = digestByOid.get(signerInfo.digestAlgorithm.oid);
+  if (digest === undefined || !policy.digests.has(digest.name)) {
+    refused.push(`Unsupported algorithm: ${describe(signerInfo.digestAlgorithm.oid)}. Use SHA-256.`);
+  }
   if (refused.length > 0) throw new PkiError('unsupportedAlgorithm', refused.join(' '));
 }
 
@@ -184,6 +189,7 @@ export function encodeCertRep(
 
 /** What an answer uses when the request's own algorithms are unknown or refused: the RFC's mandatory set (section 2.9). */
 export function defaultReply(signerInfo: SignerInfo, policy: AlgorithmPolicy): Omit<ReplyAlgorithms, 'keyPair'> {
-  const digest = policy.digests.has(signerInfo.digest.name) ? signerInfo.digest : digests['SHA-256'];
+  const asked = digestByOid.get(signerInfo.digestAlgorithm.oid);
+  const digest = asked && policy.digests.has(asked.name) ? asked : digests['SHA-256'];
   return { digest, cipher: contentCiphers['AES-128-CBC'], keyTransport: { scheme: 'PKCS1' } };
 }
