@@ -59,10 +59,10 @@ describe('access-key create', () => {
   });
 
   it('makes a temporary key that expires', async () => {
-    const { file, accessKeyId } = await createKey('--duration', '3s');
+    const { file, accessKeyId } = await createKey('--duration', '4s');
     assert.match(accessKeyId, /^ASIA[A-Z2-7]{16}$/);
     assert.equal(await countConnectors(file), 1);
-    await wait(3000);
+    await wait(4000);
     const { code, statusCode } = await refusal(createApiClient(server.apiUrl, file).listConnectors());
     assert.deepEqual({ code, statusCode }, { code: 'ExpiredTokenException', statusCode: 403 });
   });

@@ -1,5 +1,6 @@
 /** SIGTERM and SIGINT: what is under way is answered, nothing more is taken, and the server ends with status 0 before long. */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { connect } from 'node:net';
 import { describe, it } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
@@ -64,13 +65,13 @@ describe('A server that is stopped', () => {
     const devices = await Devices.connect(url, { challenge: challengePassword, keys: 1 });
     const { message } = devices.request();
     const socket = connect(Number(new URL(url).port), '127.0.0.1').setEncoding('latin1');
-    socket.write(`POST ${path}?operation=PKIOperation HTTP/1.1\r\nHost: localhost\r\nContent-Length: ${message.length}\r\n\r\n`);
-    socket.write(message.subarray(0, 1000));
-    // Only for the bytes to arrive: nothing tells when they have.
-    await wait(200);
+    const fields = `Host: localhost\r\nContent-Length: ${message.length}\r\nExpect: 100-continue`;
+    socket.write(`POST ${path}?operation=PKIOperation HTTP/1.1\r\n${fields}\r\n\r\n`);
+    const [interim] = await once(socket, 'data');
+    assert.match(interim, /^HTTP\/1\.1 100 Continue\r\n/);
     const stopped = stopInTime(server);
     await server.until('the signal was not taken', () => server.stderr.includes('"stopping'));
-    socket.write(message.subarray(1000));
+    socket.write(message);
     let answer = '';
     for await (const text of socket) answer += text;
     assert.match(answer, /^HTTP\/1\.1 200 OK\r\n/);
@@ -90,6 +91,7 @@ describe('A server that is stopped', () => {
         return socket;
       }),
     );
+    // Only for them to arrive: nothing tells when they have.
     await wait(200);
     await stopInTime(server);
     for (const socket of sockets) socket.destroy();

@@ -80,7 +80,9 @@ describe('parseBer', () => {
   it('refuses an element that is longer than what holds it', () => {
     refused(() => read('30 03 04 02 61'), 'malformed', /runs past/);
     refused(() => read('30 04 04 02 61'), 'malformed', /runs past/);
-    refused(() => read('30 05 30 03 04 02 61'), 'malformed', /runs past/);
+    // Here what follows is within the input, but not within the inner element.
+    refused(() => read('30 07 30 03 04 02 61 05 00'), 'malformed', /runs past/);
+    refused(() => read('30 06 30 02 30 80 00 00'), 'malformed', /ends inside/);
     refused(() => read('04 84 ff ff ff ff'), 'malformed', /runs past/);
   });
 

@@ -12,7 +12,7 @@ import {
   sequence,
   utf8String,
 } from './der.ts';
-import { formatName, parseName } from './name.ts';
+import { formatName, Name } from './name.ts';
 import { Oid } from './oids.ts';
 import { malformed } from './pki-error.ts';
 import { readText } from './strings-and-times.ts';
@@ -167,7 +167,7 @@ function parseGeneralName(element: Element): GeneralName {
     case 'directoryName': {
       const [name] = element.elements('directoryName');
       if (name === undefined) throw malformed('an empty directoryName');
-      return { type, der, value: formatName(parseName(name)) };
+      return { type, der, value: formatName(new Name(name)) };
     }
     case 'otherName':
       return parseOtherName(element);

@@ -7,17 +7,17 @@ import { refused } from '../../../test/support/pki-error-check.ts';
 import { seed } from '../../../test/support/pki-fixtures.ts';
 import { parseBer, Tag } from './asn1.ts';
 import { objectIdentifier, printableString, sequence, setOf, tlv, utf8String } from './der.ts';
-import { formatName, namesEqual, parseName, parseNameString } from './name.ts';
+import { formatName, Name, namesEqual, parseNameString } from './name.ts';
 
 const commonName = '2.5.4.3';
-const nameOf = (value: Uint8Array, type = commonName) => parseName(parseBer(sequence(setOf(sequence(objectIdentifier(type), value)))));
+const nameOf = (value: Uint8Array, type = commonName) => new Name(parseBer(sequence(setOf(sequence(objectIdentifier(type), value)))));
 
-describe('parseName', () => {
+describe('Name', () => {
   it('reads each attribute of each RDN and keeps the bytes', () => {
     const encoded = hex(
       '30 26 31 0b 30 09 06 03 55 04 06 13 02 43 48 31 17 30 0a 06 03 55 04 03 0c 03 61 c3 a9 30 09 06 03 55 04 0b 16 02 4f 55',
     );
-    const name = parseName(parseBer(encoded));
+    const name = new Name(parseBer(encoded));
     assert.deepEqual(name.rdns, [
       [{ type: '2.5.4.6', value: 'CH', isText: true }],
       [
@@ -44,7 +44,7 @@ describe('parseName', () => {
       '30 0b 31 09 30 07 0c 01 61 0c 02 61 62',
       '05 00',
     ]) {
-      refused(() => parseName(parseBer(hex(digits))), 'malformed');
+      refused(() => new Name(parseBer(hex(digits))), 'malformed');
     }
     refused(() => nameOf(tlv(Tag.utf8String, hex('ff'))), 'malformed', /UTF-8/);
   });
@@ -81,7 +81,7 @@ describe('formatName', () => {
   });
 });
 
-describe('parseNameString', () => {
+describe('NameString', () => {
   it('reads the attribute types by name and by number, and spaces around them', () => {
     assert.equal(formatName(parseNameString('cn = printer 7 , 1.2.3.4=x, C=CH')), 'CN=printer 7,1.2.3.4=x,C=CH');
     assert.equal(formatName(parseNameString('CN=a\\,b\\ ,O=\\#x\\c3\\a9')), 'CN=a\\,b\\ ,O=\\#xé');
@@ -111,7 +111,7 @@ describe('parseNameString', () => {
           const known = parseNameString(`${shortName}=x`).rdns[0]?.[0]?.type ?? '';
           return setOf(sequence(objectIdentifier(known), utf8String(text)));
         });
-        const name = parseName(parseBer(sequence(...encoded)));
+        const name = new Name(parseBer(sequence(...encoded)));
         assert.deepEqual(parseNameString(formatName(name)).rdns, name.rdns);
       }),
       { seed, numRuns: 1000 },

@@ -11,10 +11,25 @@ interface AttributeTypeAndValue {
   isText: boolean;
 }
 
-export interface Name {
-  der: Uint8Array;
-  /** The relative distinguished names in the order of the encoding. */
-  rdns: readonly (readonly AttributeTypeAndValue[])[];
+export class Name {
+  /** As received. */
+  readonly der: Uint8Array;
+  readonly #element: Element;
+  #rdns: readonly (readonly AttributeTypeAndValue[])[] | undefined;
+
+  constructor(element: Element) {
+    this.der = element.bytes;
+    this.#element = element;
+  }
+
+  /**
+   * The relative distinguished names in the order of the encoding, read when they are first asked for: of the six names in a request nobody asks
+   * what five say. Throws PkiError.
+   */
+  get rdns(): readonly (readonly AttributeTypeAndValue[])[] {
+    this.#rdns ??= this.#element.elements('Name').map(rdn => rdn.elements('RelativeDistinguishedName').map(parseAttribute));
+    return this.#rdns;
+  }
 }
 
 const shortNames: Record<string, string> = {
@@ -42,11 +57,6 @@ const typesByShortName = new Map(Object.entries(shortNames).map(([oid, name]) =>
 /** RFC 5280 appendix A: countryName, serialNumber and dnQualifier are PrintableString; domainComponent and emailAddress IA5String. */
 const printableTypes = new Set(['2.5.4.6', '2.5.4.5', '2.5.4.46']);
 const ia5Types = new Set(['0.9.2342.19200300.100.1.25', '1.2.840.113549.1.9.1']);
-
-export function parseName(element: Element): Name {
-  const rdns = element.elements('Name').map(rdn => rdn.elements('RelativeDistinguishedName').map(parseAttribute));
-  return { der: element.bytes, rdns };
-}
 
 function parseAttribute(element: Element): AttributeTypeAndValue {
   const fields = element.fields('AttributeTypeAndValue');
@@ -86,7 +96,7 @@ function escapeText(text: string): string {
 export function parseNameString(text: string): Name {
   const rdns = splitUnescaped(text, ',').map(rdn => splitUnescaped(rdn, '+').map(parseAttributeString));
   const der = sequence(...rdns.toReversed().map(rdn => setOf(...rdn.map(encodeAttribute))));
-  return parseName(parseBer(der));
+  return new Name(parseBer(der));
 }
 
 function splitUnescaped(text: string, separator: string): string[] {

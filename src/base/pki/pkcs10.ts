@@ -9,7 +9,7 @@ import {
 import { type Element, parseBer, Tag } from './asn1.ts';
 import { bitString, contextConstructed, integer, objectIdentifier, sequence, setOf, utf8String } from './der.ts';
 import { type Extension, encodeExtensions, parseExtensions } from './extensions.ts';
-import { type Name, parseName } from './name.ts';
+import { Name } from './name.ts';
 import { Oid } from './oids.ts';
 import { malformed } from './pki-error.ts';
 import { type PublicKey, parsePublicKey } from './public-key.ts';
@@ -42,7 +42,9 @@ export function parseCertificationRequest(source: Uint8Array): CertificationRequ
 
   const infoFields = info.fields('certificationRequestInfo');
   infoFields.next(Tag.integer, 'version');
-  const subject = parseName(infoFields.next(Tag.sequence, 'subject'));
+  const subject = new Name(infoFields.next(Tag.sequence, 'subject'));
+  // A subject that cannot be read is a CSR that cannot be parsed: it gets the uniform answer, not one of its own later.
+  void subject.rdns;
   const publicKey = parsePublicKey(infoFields.next(Tag.sequence, 'subjectPKInfo'));
   // Old clients leave the attributes out altogether instead of sending an empty SET.
   const attributes = parseAttributes(infoFields.optional(Tag.context(0))?.elements('attributes') ?? []);

@@ -13,7 +13,7 @@ import {
 } from './algorithms.ts';
 import { type Element, parseBer, Tag } from './asn1.ts';
 import { contextConstructed, integer, objectIdentifier, octetString, sequence, setOf } from './der.ts';
-import { type Name, namesEqual, parseName } from './name.ts';
+import { Name, namesEqual } from './name.ts';
 import { Oid } from './oids.ts';
 import { malformed, PkiError } from './pki-error.ts';
 import { type Certificate, formatSerialNumber, parseCertificate, subjectKeyIdentifier } from './x509.ts';
@@ -102,7 +102,7 @@ export function parseCertificateIdentifier(element: Element): CertificateIdentif
   if (element.tag === Tag.context(0)) return { type: 'subjectKeyIdentifier', keyIdentifier: element.octets() };
   if (element.tag !== Tag.sequence) throw malformed('a certificate identifier of unknown form');
   const fields = element.fields('IssuerAndSerialNumber');
-  const issuer = parseName(fields.next(Tag.sequence, 'issuer'));
+  const issuer = new Name(fields.next(Tag.sequence, 'issuer'));
   const serialNumber = formatSerialNumber(fields.next(Tag.integer, 'serialNumber').integerOctets());
   fields.end();
   return { type: 'issuerAndSerialNumber', issuer, serialNumber };

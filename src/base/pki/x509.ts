@@ -10,7 +10,7 @@ import {
 import { type Element, parseBer, Tag } from './asn1.ts';
 import { bitString, contextConstructed, integer, sequence, time } from './der.ts';
 import { type Extension, encodeExtensions, findExtension, parseExtensions } from './extensions.ts';
-import { type Name, parseName } from './name.ts';
+import { Name } from './name.ts';
 import { Oid } from './oids.ts';
 import { malformed, PkiError } from './pki-error.ts';
 import { type PublicKey, parsePublicKey } from './public-key.ts';
@@ -50,10 +50,10 @@ export function parseCertificate(source: Uint8Array | Element): Certificate {
   tbs.optional(Tag.context(0));
   const serialNumber = tbs.next(Tag.integer, 'serialNumber');
   tbs.next(Tag.sequence, 'signature');
-  const issuer = parseName(tbs.next(Tag.sequence, 'issuer'));
+  const issuer = new Name(tbs.next(Tag.sequence, 'issuer'));
   const [notBefore, notAfter] = tbs.next(Tag.sequence, 'validity').elements('validity');
   if (notBefore === undefined || notAfter === undefined) throw malformed('a validity without two times');
-  const subject = parseName(tbs.next(Tag.sequence, 'subject'));
+  const subject = new Name(tbs.next(Tag.sequence, 'subject'));
   const publicKey = parsePublicKey(tbs.next(Tag.sequence, 'subjectPublicKeyInfo'));
   tbs.optional(Tag.context(1));
   tbs.optional(Tag.context(2));
