@@ -44,9 +44,9 @@ describe('Name', () => {
       '30 0b 31 09 30 07 0c 01 61 0c 02 61 62',
       '05 00',
     ]) {
-      refused(() => new Name(parseBer(hex(digits))), 'malformed');
+      refused(() => new Name(parseBer(hex(digits))).rdns, 'malformed');
     }
-    refused(() => nameOf(tlv(Tag.utf8String, hex('ff'))), 'malformed', /UTF-8/);
+    refused(() => nameOf(tlv(Tag.utf8String, hex('ff'))).rdns, 'malformed', /UTF-8/);
   });
 });
 
