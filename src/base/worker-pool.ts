@@ -17,9 +17,6 @@ export interface Workers {
   run<Input, Output>(task: Task<Input, Output>, input: Input): Promise<Output>;
 }
 
-/** On the calling thread: for tests and for commands that do little. */
-export const inlineWorkers: Workers = { run: async (task, input) => task.run(input) };
-
 /** Enough under way to keep a worker busy while its answers travel, and a queue that is refused before it is hopeless. */
 export const workerPoolLimits = { jobsPerWorkerMax: 6, queuedJobsMax: 2000 } as const;
 

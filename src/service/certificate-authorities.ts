@@ -13,10 +13,9 @@ import { certificateAuthorityArn, type Home, parseCertificateAuthorityArn } from
 import type { System } from '../base/system.ts';
 import { uuidV7 } from '../base/uuid-v7.ts';
 import type { Workers } from '../base/worker-pool.ts';
+import { validityUntil, yearMs } from './validity.ts';
 
-const yearMs = 365 * 86_400_000;
 const rootValidityMs = 10 * yearMs;
-const backdateMs = 3_600_000;
 const openAuthoritiesMax = 1000;
 
 export interface OpenAuthority {
@@ -56,7 +55,7 @@ export class CertificateAuthorities {
     const now = this.#system.now();
     const privateKey = await generatePrivateKey(keyAlgorithm);
     const serialNumber = newSerialNumber(this.#system.randomBytes);
-    const validity = { notBefore: now - backdateMs, notAfter: now + rootValidityMs };
+    const validity = validityUntil(now + rootValidityMs, { now, issuerNotAfter: Number.POSITIVE_INFINITY });
     const certificate = createRootCertificate(privateKey, { serialNumber, subject: parseNameString(subject).der, ...validity });
     const sealedKey = await this.#keyProtector.seal(exportKey(privateKey), sealingContext(caId));
     await this.#database.transaction(async query => {

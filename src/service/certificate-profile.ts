@@ -16,13 +16,10 @@ import { formatName } from '../base/pki/name.ts';
 import { Oid } from '../base/pki/oids.ts';
 import type { CertificationRequest } from '../base/pki/pkcs10.ts';
 import { type Failure, failure } from '../base/scep.ts';
+import { hourMs, validityUntil } from './validity.ts';
 
 /** RSA keys below 2048 bits are refused; 16,384 is AWS's documented maximum. AWS Private CA takes at most 150 alternative names. */
 export const profileLimits = { rsaBitsMin: 2048, rsaBitsMax: 16_384, subjectAltNamesMax: 150, subjectBytesMax: 4096 } as const;
-
-const hourMs = 3_600_000;
-/** AWS Private CA sets notBefore an hour back, for devices whose clock is slow. */
-const backdateMs = hourMs;
 
 /** Never keyCertSign or cRLSign: with them a device's certificate could pass for a CA's. */
 const allowedKeyUsage = new Set<number>([
@@ -82,8 +79,7 @@ export function applyProfile(
   if (typeof notAfter !== 'number') return notAfter;
   return {
     extensions: certificateExtensions(csr, subjectAltName),
-    notBefore: now - backdateMs,
-    notAfter: Math.min(notAfter, issuerNotAfter),
+    ...validityUntil(notAfter, { now, issuerNotAfter }),
     subject: formatName(csr.subject),
     subjectAlternativeNames: subjectAltName.map(name => `${name.type}:${name.value}`),
   };

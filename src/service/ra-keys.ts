@@ -13,9 +13,8 @@ import { parseCertificate } from '../base/pki/x509.ts';
 import type { System } from '../base/system.ts';
 import { exportKey, type OpenAuthority } from './certificate-authorities.ts';
 import type { Certificates, IssuedCertificate } from './certificates.ts';
+import { validityUntil, yearMs } from './validity.ts';
 
-const yearMs = 365 * 86_400_000;
-const backdateMs = 3_600_000;
 const openKeysMax = 10_000;
 
 export class RaKeys {
@@ -69,8 +68,7 @@ export class RaKeys {
       subject: parseNameString(subjectText).der,
       subjectPublicKeyInfo: publicKeyOf(privateKey).spki,
       extensions: [keyUsageExtension([KeyUsage.digitalSignature, KeyUsage.keyEncipherment])],
-      notBefore: now - backdateMs,
-      notAfter: Math.min(now + yearMs, issuer.authority.certificates[0].notAfter),
+      ...validityUntil(now + yearMs, { now, issuerNotAfter: issuer.authority.certificates[0].notAfter }),
       subjectText,
       subjectAlternativeNames: [],
     };

@@ -19,11 +19,10 @@ import { certificateAuthorityArn, type Home } from '../base/resources.ts';
 import type { System } from '../base/system.ts';
 import type { CertificateAuthorities } from './certificate-authorities.ts';
 import type { Certificates } from './certificates.ts';
+import { dayMs, validityUntil } from './validity.ts';
 
-const dayMs = 86_400_000;
 /** What Apple's devices still accept of a server certificate. */
 const validityMs = 397 * dayMs;
-const backdateMs = 3_600_000;
 const authoritiesLookedAtMax = 100;
 
 interface TlsCertificateParts {
@@ -57,8 +56,7 @@ export async function issueTlsCertificate(
       extKeyUsageExtension([Oid.serverAuth]),
       subjectAltNameExtension(names, false),
     ],
-    notBefore: now - backdateMs,
-    notAfter: Math.min(now + validityMs, issuer.authority.certificates[0].notAfter),
+    ...validityUntil(now + validityMs, { now, issuerNotAfter: issuer.authority.certificates[0].notAfter }),
     subjectText,
     subjectAlternativeNames: hosts,
   });

@@ -81,7 +81,7 @@ describe('formatName', () => {
   });
 });
 
-describe('NameString', () => {
+describe('parseNameString', () => {
   it('reads the attribute types by name and by number, and spaces around them', () => {
     assert.equal(formatName(parseNameString('cn = printer 7 , 1.2.3.4=x, C=CH')), 'CN=printer 7,1.2.3.4=x,C=CH');
     assert.equal(formatName(parseNameString('CN=a\\,b\\ ,O=\\#x\\c3\\a9')), 'CN=a\\,b\\ ,O=\\#xé');
