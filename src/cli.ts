@@ -1,7 +1,7 @@
 /** The commands: parses the command line, does what it names and prints. The only file that prints. */
 import { createPrivateKey } from 'node:crypto';
-import { mkdir, readFile, rename, stat, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { access, constants, mkdir, readFile, rename, stat, writeFile } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import { type Logger, pino } from 'pino';
@@ -14,12 +14,13 @@ import { formatName } from './base/pki/name.ts';
 import { encodePem, parsePem } from './base/pki/pem.ts';
 import { PkiError } from './base/pki/pki-error.ts';
 import { parseCertificate } from './base/pki/x509.ts';
+import { StartError } from './base/start-error.ts';
 import { realSystem } from './base/system.ts';
 import { examine } from './client/doctor.ts';
 import { type Enrolled, enroll } from './client/enroll.ts';
-import { ScepClientError } from './client/scep-client.ts';
+import { OptionError, ScepClientError } from './client/scep-client.ts';
 import { type Config, ConfigError, describeConfig, readConfig } from './config.ts';
-import { openInstallation, type RunningServer, StartError, startServer } from './server.ts';
+import { openInstallation, type RunningServer, startServer } from './server.ts';
 
 const exitStatus = { failure: 1, wrongUsage: 2 } as const;
 const ownerOnly = 0o600;
@@ -27,7 +28,7 @@ const ownerOnly = 0o600;
 const program = new Command('scep-connector')
   .description('Open Connector for SCEP: certificates for devices by SCEP (RFC 8894), with the API of AWS Private CA Connector for SCEP.')
   .version(packageJson.version)
-  .configureOutput({ outputError: (text, write) => write(`scep-connector: ${text.trim().replace(/^error: /, '')}. See --help.\n`) })
+  .configureOutput({ outputError: (text, write) => write(`scep-connector: ${oneLine(text)} See --help.\n`) })
   .exitOverride();
 
 program.command('serve').description('run the server; settings come from the environment (docs/configuration.md)').action(serve);
@@ -79,10 +80,12 @@ accessKey
 async function serve(): Promise<void> {
   const { config, secrets } = readConfig();
   const log = createLog(config);
+  const stopped = stopSignal();
   const server = await startServer(config, secrets, log);
   if (server.firstStart?.connector) printFirstStart(config, server);
   else console.log(`Ready. The API is at http://${server.addresses.api}.`);
-  await stopSignal();
+  await server.confirmFirstStart();
+  await stopped;
   log.info('stopping: the requests under way are answered first');
   await server[Symbol.asyncDispose]();
 }
@@ -90,7 +93,9 @@ async function serve(): Promise<void> {
 function createLog(config: Config): Logger {
   const isPretty = config.logFormat === 'pretty' || (config.logFormat === 'auto' && process.stderr.isTTY);
   const destination = pino.destination({ dest: 2, sync: true });
-  return pino({ level: config.logLevel }, isPretty ? pretty({ destination: 2, sync: true, ignore: 'pid,hostname' }) : destination);
+  // A log that cannot be written, on a full disk say, must not take enrolment down with it.
+  destination.on('error', () => {});
+  return pino({ level: config.logLevel }, isPretty ? pretty({ destination, ignore: 'pid,hostname' }) : destination);
 }
 
 /** A terminal's Ctrl-C may arrive twice, from the terminal and from the launcher, so the handlers stay. */
@@ -145,6 +150,7 @@ async function runEnroll(args: EnrollArguments): Promise<void> {
   if (subject === undefined)
     throw new InvalidArgumentError("--subject is missing: give the device's name, such as --subject 'CN=printer-7'");
   if (!args.renew && !args.force) await refuseToReplace(join(args.out, 'key.pem'));
+  await checkWritable(args.out);
   const options = { ...args, subject, subjectAltNames: args.san, ...(renewing && { renewing }) };
   const enrolled = await enroll(options, { system: realSystem, report: text => console.error(text), wait: ms => wait(ms) });
   await writeEnrolled(args.out, enrolled);
@@ -156,7 +162,19 @@ async function runEnroll(args: EnrollArguments): Promise<void> {
 async function readRenewing({ cert, keyFile }: EnrollArguments) {
   if (cert === undefined || keyFile === undefined) throw new InvalidArgumentError('--renew needs --cert FILE and --key-file FILE');
   const [der] = parsePem('CERTIFICATE', await readFile(cert, 'latin1'));
-  return { certificate: parseCertificate(der ?? Buffer.alloc(0)), privateKey: createPrivateKey(await readFile(keyFile)) };
+  const keyPem = await readFile(keyFile);
+  try {
+    return { certificate: parseCertificate(der ?? Buffer.alloc(0)), privateKey: createPrivateKey(keyPem) };
+  } catch (cause) {
+    throw new ScepClientError(`${cert} and ${keyFile} must be a certificate and its private key in PEM, without a passphrase.`, { cause });
+  }
+}
+
+/** Before anything is asked of a server; the directory itself is only made once there is something to put into it. */
+async function checkWritable(directory: string): Promise<void> {
+  const found = await stat(directory).catch(() => undefined);
+  if (found === undefined) await checkWritable(dirname(resolve(directory)));
+  else await access(directory, constants.W_OK);
 }
 
 async function refuseToReplace(file: string): Promise<void> {
@@ -164,7 +182,7 @@ async function refuseToReplace(file: string): Promise<void> {
   if (found) throw new ScepClientError(`${file} is already there: choose another --out, or replace it with --force.`);
 }
 
-/** Each file whole or not at all; the key first, so that there is never a certificate without its key. */
+/** All of them are written before the first takes its name, so that a full disk leaves an old pair as it was. */
 async function writeEnrolled(directory: string, { privateKey, certificate, issuers }: Enrolled): Promise<void> {
   await mkdir(directory, { recursive: true });
   const texts = {
@@ -173,10 +191,9 @@ async function writeEnrolled(directory: string, { privateKey, certificate, issue
     'chain.pem': issuers.map(({ der }) => encodePem('CERTIFICATE', der)).join(''),
   };
   for (const [name, text] of Object.entries(texts)) {
-    const file = join(directory, name);
-    await writeFile(`${file}.new`, text, { mode: ownerOnly });
-    await rename(`${file}.new`, file);
+    await writeFile(join(directory, `${name}.new`), text, { mode: ownerOnly });
   }
+  for (const name of Object.keys(texts)) await rename(join(directory, `${name}.new`), join(directory, name));
 }
 
 async function runDoctor({ url, caFingerprint }: { url: string; caFingerprint?: string }): Promise<void> {
@@ -252,8 +269,8 @@ try {
 }
 
 function explain(error: unknown): number {
-  if (error instanceof InvalidArgumentError) {
-    console.error(`scep-connector: ${error.message}.`);
+  if (error instanceof InvalidArgumentError || error instanceof OptionError) {
+    console.error(`scep-connector: ${oneLine(error.message)}`);
     return exitStatus.wrongUsage;
   }
   // Commander has said it already; its help and version are no failures.
@@ -264,6 +281,15 @@ function explain(error: unknown): number {
   }
   console.error('scep-connector: an unexpected error; please report it:', error);
   return exitStatus.failure;
+}
+
+/** Commander's messages, which may have a second line and may or may not end with a full stop. */
+function oneLine(text: string): string {
+  const line = text
+    .trim()
+    .replace(/^error: /, '')
+    .replace(/\s*\n\s*/g, ' ');
+  return /[.?!)]$/.test(line) ? line : `${line}.`;
 }
 
 /** Node's own words for a file that cannot be read or written name the file and the reason. */

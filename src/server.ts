@@ -1,8 +1,5 @@
 /** The composition root: builds the parts in dependency order, binds the fronts to their listeners, starts and stops. */
-import { X509Certificate } from 'node:crypto';
-import { unwatchFile, watchFile } from 'node:fs';
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
-import { isIP } from 'node:net';
 import { join } from 'node:path';
 import type { FastifyBaseLogger } from 'fastify';
 import {
@@ -17,19 +14,19 @@ import type { Database } from './backends/store/database.ts';
 import { openSqliteDatabase } from './backends/store/sqlite.ts';
 import { findStoreProperty, insertStoreProperty } from './backends/store/store-properties.ts';
 import { ServiceException } from './base/errors.ts';
-import { parsePem } from './base/pki/pem.ts';
-import { parseCertificate } from './base/pki/x509.ts';
 import type { Home } from './base/resources.ts';
+import { StartError, systemErrorCode } from './base/start-error.ts';
 import { realSystem, type System } from './base/system.ts';
 import { WorkerPool, type Workers } from './base/worker-pool.ts';
 import type { Config, Listen, Secrets } from './config.ts';
 import { createApiHandler } from './fronts/api/handler.ts';
 import { encodeException } from './fronts/api/rest-json.ts';
-import { type HttpRequest, type HttpResponse, type Listener, listen, type TlsMaterial } from './fronts/listener.ts';
+import { type HttpRequest, type HttpResponse, type Listener, type ListenerOptions, listen } from './fronts/listener.ts';
 import { createScepHandler } from './fronts/scep/handler.ts';
+import { isTlsCertificateGood, readTlsFiles, type TlsFiles, watchTlsFiles } from './fronts/tls-files.ts';
 import { AccessKeys } from './service/access-keys.ts';
 import { Audit } from './service/audit.ts';
-import { bootstrap, type FirstStart } from './service/bootstrap.ts';
+import { bootstrap, type Credentials, confirmFirstStart, type FirstStart } from './service/bootstrap.ts';
 import { CertificateAuthorities } from './service/certificate-authorities.ts';
 import { Certificates } from './service/certificates.ts';
 import { Challenges } from './service/challenges.ts';
@@ -42,8 +39,6 @@ import { issueTlsCertificate } from './service/tls-certificate.ts';
 
 /** An API request is small; a pkiMessage has some 3 KB, with an Intune challenge some 10 KB. */
 const bodyBytesMax = { api: 256 * 1024, scep: 256 * 1024 } as const;
-const tlsRenewBeforeMs = 30 * 86_400_000;
-const tlsPollMs = 5000;
 const ownerOnly = 0o600;
 const masterKeyCheckProperty = 'master-key-check';
 
@@ -57,7 +52,7 @@ export interface Installation extends AsyncDisposable {
 
 /** Throws StoreError or KeyProtectorError, whose messages say what to do. A wrong master key changes nothing. */
 export async function openInstallation(config: Config, secrets: Secrets, system: System = realSystem): Promise<Installation> {
-  await mkdir(config.dataDir, { recursive: true, mode: 0o700 });
+  await makeDataDirectory(config.dataDir);
   const database = await openSqliteDatabase({ file: config.store.file });
   try {
     const keyProtector = await openKeyProtector(database, secrets, system);
@@ -66,6 +61,19 @@ export async function openInstallation(config: Config, secrets: Secrets, system:
   } catch (error) {
     await database[Symbol.asyncDispose]();
     throw error;
+  }
+}
+
+/** The directory alone, not those above it: a misspelt path is better refused than made. */
+async function makeDataDirectory(directory: string): Promise<void> {
+  try {
+    await mkdir(directory, { mode: 0o700 });
+  } catch (cause) {
+    if (systemErrorCode(cause) === 'EEXIST') return;
+    const code = systemErrorCode(cause);
+    throw new StartError(`SCEP_DATA_DIR: ${directory} cannot be made (${code}). Name a directory that this user may make or write.`, {
+      cause,
+    });
   }
 }
 
@@ -84,6 +92,8 @@ export interface RunningServer extends AsyncDisposable {
   addresses: { api: string; enroll: string | undefined; enrollTls: string | undefined };
   /** What only the first start makes, for a person to be shown once. */
   firstStart: FirstStart | undefined;
+  /** To be called once that was shown: until then every start makes sure that it is. */
+  confirmFirstStart(): Promise<void>;
 }
 
 /** Starts everything or nothing: when a part fails, those before it are stopped and the error is thrown. */
@@ -105,13 +115,18 @@ export async function startServer(
       ...home,
       keyAlgorithm: config.caKeyAlgorithm,
       withConnector: config.bootstrap,
-      saveAccessKey: key => writeCredentials(join(config.dataDir, 'credentials'), key),
+      credentials: credentialsFile(join(config.dataDir, 'credentials')),
     },
   );
   lifecycle.start();
   const addresses = await openListeners(config, installation, services, log, starting);
   const running = starting.move();
-  return { addresses, firstStart, [Symbol.asyncDispose]: () => running.disposeAsync() };
+  return {
+    addresses,
+    firstStart,
+    confirmFirstStart: () => confirmFirstStart(installation.database),
+    [Symbol.asyncDispose]: () => running.disposeAsync(),
+  };
 }
 
 function createServices(
@@ -134,6 +149,7 @@ function createServices(
 }
 
 type Services = ReturnType<typeof createServices>;
+type ListenerRest = Omit<ListenerOptions, 'host' | 'port' | 'log'>;
 
 async function openListeners(
   config: Config,
@@ -142,24 +158,53 @@ async function openListeners(
   log: FastifyBaseLogger,
   starting: AsyncDisposableStack,
 ): Promise<RunningServer['addresses']> {
-  const open = async (at: Listen, rest: Omit<Parameters<typeof listen>[0], 'host' | 'port' | 'log'>): Promise<Listener> =>
-    starting.use(await listen({ host: at.host, port: at.port, log, ...rest }));
+  const listeners: Listener[] = [];
+  starting.defer(async () => {
+    await Promise.all(listeners.map(listener => listener[Symbol.asyncDispose]()));
+  });
+  const open = async (setting: string, at: Listen, rest: ListenerRest): Promise<Listener> => {
+    const listener = await listenOrExplain(setting, { host: at.host, port: at.port, log, ...rest });
+    listeners.push(listener);
+    return listener;
+  };
   const enrol = { handle: scepFront(services, log), encodeError: encodePlainError, bodyBytesMax: bodyBytesMax.scep };
   const { enrollListen, enrollTlsListen } = config;
-  const enroll = enrollListen && (await open(enrollListen, enrol));
+  const enroll = enrollListen && (await open('SCEP_ENROLL_LISTEN', enrollListen, enrol));
   let enrollTls: Listener | undefined;
   if (enrollTlsListen) {
     const files = config.tlsFiles ?? (await makeTlsFiles(config, installation, services));
-    enrollTls = await open(enrollTlsListen, { ...enrol, tls: await readTlsFiles(files) });
-    starting.defer(watchTlsFiles(files, enrollTls, log));
+    if (files === undefined)
+      log.warn({}, 'HTTPS enrolment stays closed: there is no CA yet to issue its certificate, and SCEP_TLS_CERT is not set');
+    else {
+      const opened = await open('SCEP_ENROLL_TLS_LISTEN', enrollTlsListen, { ...enrol, tls: await readTlsFiles(files) });
+      starting.defer(watchTlsFiles(files, material => opened.replaceTls(material), log));
+      enrollTls = opened;
+    }
   }
   // Last, so that /readyz answers only when devices are answered too.
-  const api = await open(config.apiListen, {
+  const api = await open('SCEP_API_LISTEN', config.apiListen, {
     handle: apiFront(config, installation, services, log),
     encodeError: statusCode => encodeApiError(statusCode, installation.system),
     bodyBytesMax: bodyBytesMax.api,
   });
   return { api: api.address, enroll: enroll?.address, enrollTls: enrollTls?.address };
+}
+
+async function listenOrExplain(setting: string, options: ListenerOptions): Promise<Listener> {
+  try {
+    return await listen(options);
+  } catch (cause) {
+    const code = systemErrorCode(cause);
+    const reasons: Record<string, string> = {
+      EADDRINUSE: 'is in use: end the process that listens there, or choose another port',
+      EACCES: 'is not for this user to listen on: choose a port above 1023',
+      EADDRNOTAVAIL: 'is no address of this machine',
+      ENOTFOUND: 'is a name without an address',
+    };
+    const reason = reasons[code];
+    if (reason === undefined) throw cause;
+    throw new StartError(`${setting}: ${options.host}:${options.port} ${reason}.`, { cause });
+  }
 }
 
 function apiFront(
@@ -228,74 +273,37 @@ function plain(statusCode: number, text: string): HttpResponse {
 }
 
 /** AWS's shared credentials file, which its SDKs and its CLI read. */
-async function writeCredentials(file: string, key: { accessKeyId: string; secretAccessKey: string }): Promise<void> {
-  await writePrivate(file, `[default]\naws_access_key_id = ${key.accessKeyId}\naws_secret_access_key = ${key.secretAccessKey}\n`);
+function credentialsFile(file: string): Credentials {
+  return {
+    async findAccessKeyId() {
+      const text = await readFile(file, 'utf8').catch(() => '');
+      return /^aws_access_key_id = (\w+)$/m.exec(text)?.[1];
+    },
+    save: ({ accessKeyId, secretAccessKey }) =>
+      writePrivate(file, `[default]\naws_access_key_id = ${accessKeyId}\naws_secret_access_key = ${secretAccessKey}\n`),
+  };
 }
 
 /** Whole or not at all, and never open to others. */
 async function writePrivate(file: string, text: string): Promise<void> {
-  await writeFile(`${file}.new`, text, { mode: ownerOnly });
-  await rename(`${file}.new`, file);
+  try {
+    await writeFile(`${file}.new`, text, { mode: ownerOnly });
+    await rename(`${file}.new`, file);
+  } catch (cause) {
+    throw new StartError(`${file} cannot be written (${systemErrorCode(cause)}). Let this user write to the data directory.`, { cause });
+  }
 }
 
-interface TlsFiles {
-  certificate: string;
-  key: string;
-}
-
-/** The data directory's own certificate, made anew when it is missing, soon expires or is for another host. */
-async function makeTlsFiles(config: Config, installation: Installation, services: Services): Promise<TlsFiles> {
+/** The data directory's own certificate, made anew when it is missing, soon expires or is for another host. Undefined without a CA. */
+async function makeTlsFiles(config: Config, installation: Installation, services: Services): Promise<TlsFiles | undefined> {
   const files = { certificate: join(config.dataDir, 'tls.crt'), key: join(config.dataDir, 'tls.key') };
   const host = new URL(config.publicUrl).hostname.replace(/^\[|\]$/g, '');
-  if (await isTlsCertificateGood(files.certificate, host, installation.system.now())) return files;
+  if (await isTlsCertificateGood(files, host, installation.system.now())) return files;
   const home: Home = { accountId: config.account, region: config.region };
   const hosts = [...new Set([host, 'localhost', '127.0.0.1', '::1'])];
   const material = await issueTlsCertificate({ ...installation, ...services }, home, hosts);
-  if (material === undefined) {
-    throw new StartError(
-      'There is no CA to issue the HTTPS certificate: set SCEP_TLS_CERT and SCEP_TLS_KEY, or SCEP_ENROLL_TLS_LISTEN=off.',
-    );
-  }
+  if (material === undefined) return undefined;
   await writePrivate(files.key, material.key);
   await writePrivate(files.certificate, material.certificate);
   return files;
-}
-
-async function isTlsCertificateGood(file: string, host: string, now: number): Promise<boolean> {
-  try {
-    const [der] = parsePem('CERTIFICATE', await readFile(file, 'latin1'));
-    if (der === undefined || parseCertificate(der).notAfter - tlsRenewBeforeMs <= now) return false;
-    const certificate = new X509Certificate(der);
-    return (isIP(host) ? certificate.checkIP(host) : certificate.checkHost(host)) !== undefined;
-  } catch {
-    return false;
-  }
-}
-
-async function readTlsFiles(files: TlsFiles): Promise<TlsMaterial> {
-  const [certificate, key] = await Promise.all([readFile(files.certificate, 'utf8'), readFile(files.key, 'utf8')]);
-  return { certificate, key };
-}
-
-/** A renewed certificate is taken up without a restart; one that does not fit its key is left alone until it does. */
-function watchTlsFiles(files: TlsFiles, listener: Listener, log: FastifyBaseLogger): () => void {
-  const reload = async () => {
-    try {
-      listener.replaceTls(await readTlsFiles(files));
-      log.info({ file: files.certificate }, 'the TLS certificate was reloaded');
-    } catch (error) {
-      log.error({ err: error }, 'the TLS certificate could not be reloaded; the old one stays in use');
-    }
-  };
-  const onChange = () => void reload();
-  const paths = [files.certificate, files.key];
-  for (const path of paths) watchFile(path, { interval: tlsPollMs, persistent: false }, onChange);
-  return () => {
-    for (const path of paths) unwatchFile(path, onChange);
-  };
-}
-
-/** The server cannot start with this configuration; the message says what to change. */
-export class StartError extends Error {
-  override readonly name = 'StartError';
 }

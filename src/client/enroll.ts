@@ -18,7 +18,7 @@ import { publicKeyOf } from '../base/pki/public-key.ts';
 import { type Certificate, createCertificate, fingerprint, newSerialNumber, parseCertificate } from '../base/pki/x509.ts';
 import type { System } from '../base/system.ts';
 import { type CertRep, decodeCertRep, encodeRequest, type RequestTemplate } from './pki-message.ts';
-import { type CaCertificates, firstLine, issuersOf, ScepClient, ScepClientError } from './scep-client.ts';
+import { type CaCertificates, firstLine, issuersOf, OptionError, ScepClient, ScepClientError } from './scep-client.ts';
 
 export const enrollLimits = { pollIntervalMs: 5000, pollsMax: 120, rsaBitsMin: 2048, rsaBitsMax: 8192 } as const;
 const selfSignedValidityMs = 86_400_000;
@@ -63,7 +63,7 @@ export async function enroll(options: EnrollOptions, { system, report, wait }: E
   const client = new ScepClient(options.url, options.caFingerprint);
   const bits = parseKeyOption(options.key);
   const extensions = requestedExtensions(options.subjectAltNames);
-  const subject = parseNameString(options.subject).der;
+  const subject = parseSubjectOption(options.subject);
   const ca = await client.getCaCert();
   reportAuthorities(ca, options.caFingerprint, report);
   const caps = await client.getCaCaps();
@@ -142,11 +142,19 @@ function reportAuthorities(ca: CaCertificates, caFingerprint: string | undefined
   if (caFingerprint === undefined) report('The CA is not verified: compare its fingerprint, or give it as --ca-fingerprint.');
 }
 
+function parseSubjectOption(subject: string): Uint8Array {
+  try {
+    return parseNameString(subject).der;
+  } catch (cause) {
+    throw new OptionError(`--subject: ${cause instanceof Error ? cause.message : String(cause)}.`, { cause });
+  }
+}
+
 function parseKeyOption(key: string): number {
   const [, digits] = /^rsa:(\d{4,5})$/.exec(key) ?? [];
   const bits = Number(digits);
   if (digits !== undefined && bits >= enrollLimits.rsaBitsMin && bits <= enrollLimits.rsaBitsMax) return bits;
-  throw new ScepClientError(
+  throw new OptionError(
     `--key must be rsa:BITS with ${enrollLimits.rsaBitsMin} to ${enrollLimits.rsaBitsMax} bits: SCEP encrypts its answers to RSA keys only.`,
   );
 }
@@ -171,7 +179,7 @@ function parseSubjectAltNameOption(text: string): { der: Uint8Array } {
     case 'ip':
       if (isIP(value)) return generalName.ip(parseIpAddress(value));
   }
-  throw new ScepClientError(`--san "${text}" must be DNS:name, IP:address, email:address, URI:uri or UPN:name.`);
+  throw new OptionError(`--san "${text}" must be DNS:name, IP:address, email:address, URI:uri or UPN:name.`);
 }
 
 function chooseDigest(caps: ReadonlySet<string>): Digest {

@@ -15,6 +15,9 @@ export class ScepClientError extends Error {
   override readonly name = 'ScepClientError';
 }
 
+/** What was asked for cannot be meant: the command line was used wrongly. */
+export class OptionError extends ScepClientError {}
+
 export interface HttpAnswer {
   statusCode: number;
   contentType: string;
@@ -131,7 +134,7 @@ export class ScepClient {
 
 function parseUrl(text: string): URL {
   const url = URL.canParse(text) ? new URL(text) : undefined;
-  if (url === undefined || !/^https?:$/.test(url.protocol)) throw new ScepClientError('The URL must begin with http:// or https://');
+  if (url === undefined || !/^https?:$/.test(url.protocol)) throw new OptionError('--url must begin with http:// or https://.');
   return url;
 }
 
@@ -142,7 +145,7 @@ function parseFingerprint(text: string): string {
     .replaceAll(':', '')
     .toLowerCase();
   if (!/^[0-9a-f]{64}$/.test(digits))
-    throw new ScepClientError('--ca-fingerprint must be the SHA-256 fingerprint: 64 hexadecimal digits, colons allowed.');
+    throw new OptionError('--ca-fingerprint must be the SHA-256 fingerprint: 64 hexadecimal digits, colons allowed.');
   return digits;
 }
 

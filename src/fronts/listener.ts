@@ -1,5 +1,6 @@
 /** One HTTP listener: fastify bound to a handler that takes requests as they were received, with every limit and time-out named. */
 import type { IncomingMessage } from 'node:http';
+import type { Socket } from 'node:net';
 import type { Server as TlsServer } from 'node:tls';
 import fastify, {
   type FastifyBaseLogger,
@@ -27,12 +28,13 @@ export interface HttpResponse {
   body: Uint8Array | string;
 }
 
+/** PEM. */
 export interface TlsMaterial {
   certificate: string;
   key: string;
 }
 
-interface ListenerOptions {
+export interface ListenerOptions {
   host: string;
   port: number;
   tls?: TlsMaterial | undefined;
@@ -49,15 +51,19 @@ export const listenerLimits = {
   connectionsMax: 4096,
   requestTimeoutMs: 30_000,
   keepAliveTimeoutMs: 10_000,
+  /** How long requests under way may take to end once the listener is to stop. */
+  stopGraceMs: 3_000,
 } as const;
 
 export class Listener implements AsyncDisposable {
   readonly #app: FastifyInstance;
+  readonly #sockets: ReadonlySet<Socket>;
   /** Where it listens, for example `127.0.0.1:8080`; the port is the operating system's choice when 0 was asked for. */
   readonly address: string;
 
-  constructor(app: FastifyInstance, address: string) {
+  constructor(app: FastifyInstance, address: string, sockets: ReadonlySet<Socket>) {
     this.#app = app;
+    this.#sockets = sockets;
     this.address = address;
   }
 
@@ -66,9 +72,13 @@ export class Listener implements AsyncDisposable {
     (this.#app.server as unknown as TlsServer).setSecureContext({ cert: certificate, key });
   }
 
-  /** Takes no more connections and lets the requests under way end. */
+  /** Takes no more connections and lets the requests under way end; a peer that is silent, or stops halfway, is not waited for. */
   async [Symbol.asyncDispose](): Promise<void> {
+    const timer = setTimeout(() => {
+      for (const socket of this.#sockets) socket.destroy();
+    }, listenerLimits.stopGraceMs);
     await this.#app.close();
+    clearTimeout(timer);
   }
 }
 
@@ -93,11 +103,17 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
   app.all('/', answer);
   app.setNotFoundHandler(answer);
   app.server.maxConnections = listenerLimits.connectionsMax;
+  // The sockets themselves: the server's own lists leave out TLS handshakes that are not finished.
+  const sockets = new Set<Socket>();
+  app.server.on('connection', (socket: Socket) => {
+    sockets.add(socket);
+    socket.on('close', () => sockets.delete(socket));
+  });
   const { host, port } = options;
   await app.listen({ host, port });
   const bound = app.server.address();
   const boundPort = typeof bound === 'object' ? (bound?.port ?? port) : port;
-  return new Listener(app, `${host.includes(':') ? `[${host}]` : host}:${boundPort}`);
+  return new Listener(app, `${host.includes(':') ? `[${host}]` : host}:${boundPort}`, sockets);
 }
 
 function createApp({ tls, bodyBytesMax, encodeError, log }: ListenerOptions): FastifyInstance {

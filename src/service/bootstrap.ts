@@ -1,7 +1,7 @@
 /** The first start on an empty store: an administrator's access key, a root CA, one active connector and one challenge. */
 
 import type { KeyAlgorithm } from '../backends/ca/embedded-ca.ts';
-import { deleteAccessKey, listAccessKeys } from '../backends/store/access-keys.ts';
+import { findAccessKey } from '../backends/store/access-keys.ts';
 import { listCertificateAuthorities } from '../backends/store/certificate-authorities.ts';
 import { listConnectors } from '../backends/store/connectors.ts';
 import type { ConnectorRow, Database } from '../backends/store/database.ts';
@@ -16,8 +16,6 @@ import type { Connectors } from './connectors.ts';
 import type { Lifecycle } from './lifecycle.ts';
 
 const doneProperty = 'bootstrap';
-const administrator = 'administrator';
-const staleKeysMax = 100;
 
 export interface BootstrapParts {
   database: Database;
@@ -33,8 +31,14 @@ export interface BootstrapOptions extends Home {
   keyAlgorithm: KeyAlgorithm;
   /** Whether more than the access key is made. */
   withConnector: boolean;
-  /** Puts the new access key where the administrator finds it. */
-  saveAccessKey: (key: NewAccessKey) => Promise<void>;
+  credentials: Credentials;
+}
+
+/** Where the administrator finds the first access key. */
+export interface Credentials {
+  /** The id of the key that is there. */
+  findAccessKeyId(): Promise<string | undefined>;
+  save(key: NewAccessKey): Promise<void>;
 }
 
 /** What a person is shown once. */
@@ -51,20 +55,23 @@ export interface FirstStart {
 }
 
 /**
- * Undefined when the store was bootstrapped before. A start that was cut short is taken up again: what it made is found and kept, but for the access
- * key, whose secret may have been lost with it.
+ * Undefined once a first start was confirmed. One that was cut short before a person was shown what it made is taken up again, and what it made is
+ * found and kept.
  */
 export async function bootstrap(parts: BootstrapParts, options: BootstrapOptions): Promise<FirstStart | undefined> {
   const { database } = parts;
   if ((await findStoreProperty(database.query, doneProperty)) !== undefined) return undefined;
   const home: Home = { accountId: options.accountId, region: options.region };
   const connector = options.withConnector ? await createFirstConnector(parts, home, options.keyAlgorithm) : undefined;
-  for (const key of await listAccessKeys(database.query, { accountId: home.accountId, limit: staleKeysMax })) {
-    if (key.name === administrator) await deleteAccessKey(database.query, { accountId: home.accountId, accessKeyId: key.access_key_id });
-  }
-  await options.saveAccessKey(await parts.accessKeys.createAccessKey({ accountId: home.accountId, name: administrator }));
-  await insertStoreProperty(database.query, doneProperty, Buffer.from('done'));
+  const savedId = await options.credentials.findAccessKeyId();
+  const isSaved = savedId !== undefined && (await findAccessKey(database.query, savedId)) !== undefined;
+  if (!isSaved) await options.credentials.save(await parts.accessKeys.createAccessKey({ accountId: home.accountId }));
   return connector === undefined ? {} : { connector };
+}
+
+/** What the first start made was shown: it is not shown again. */
+export async function confirmFirstStart(database: Database): Promise<void> {
+  await insertStoreProperty(database.query, doneProperty, Buffer.from('done'));
 }
 
 async function createFirstConnector(parts: BootstrapParts, home: Home, keyAlgorithm: KeyAlgorithm): Promise<FirstConnector> {

@@ -60,6 +60,7 @@ export async function startTemporaryServer({ env = {} }: TemporaryServerOptions 
   });
   let running: RunningServer = await startServer(config, secrets, log, system);
   starting.defer(() => running[Symbol.asyncDispose]());
+  await running.confirmFirstStart();
   const connector = running.firstStart?.connector;
   if (connector === undefined) throw new Error('the first start made no connector');
   const { connectorId, endpointSecret, challengePassword, caFingerprint, caCertificate } = connector;

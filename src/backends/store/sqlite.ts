@@ -1,6 +1,7 @@
 /** The embedded database: node:sqlite behind Kysely, one connection, every commit on the disk before it is answered. */
 import { closeSync, openSync, readSync, statSync } from 'node:fs';
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
+import { pathToFileURL } from 'node:url';
 import { type DialectAdapter, Kysely, SqliteAdapter, type SqliteDatabase, SqliteDialect, type SqliteStatement, sql } from 'kysely';
 import { type Database, type Query, StoreError, type StoreErrorReason, type Tables } from './database.ts';
 import { findSchemaState, migrate, newestSchema } from './migrations/index.ts';
@@ -23,7 +24,7 @@ const columnTypes = { text: 'text', blob: 'blob' } as const;
 export async function openSqliteDatabase({ file, readOnly = false }: { file: string; readOnly?: boolean }): Promise<Database> {
   if (bytesIn(file) > 0) await inspect(file);
   if (!readOnly) makeFile(file);
-  const database = connect(file, readOnly);
+  const database = connect(file, { readOnly });
   try {
     if (!readOnly) {
       await setUp(database.query);
@@ -39,7 +40,8 @@ export async function openSqliteDatabase({ file, readOnly = false }: { file: str
 /** Refuses what we must not write to, through a connection that cannot write. */
 async function inspect(file: string): Promise<void> {
   if (!startsAsSqlite(file)) throw storeError('corrupt', file, 'the file is not a SQLite database');
-  await using database = connect(file, true);
+  // Even a reader makes the -shm and -wal files, unless it is told that nobody writes; without a -wal there is nothing in one to be missed.
+  await using database = connect(file, { readOnly: true, immutable: bytesIn(`${file}-wal`) === 0 });
   if (bytesIn(file) <= integrityCheckBytesMax) {
     const { rows } = await sql<{ integrity_check: string }>`pragma integrity_check(1)`.execute(database.query);
     const verdict = rows[0]?.integrity_check;
@@ -58,8 +60,8 @@ async function setUp(query: Query): Promise<void> {
   await sql`pragma cache_size = ${sql.lit(-cacheKiB)}`.execute(query);
 }
 
-function connect(file: string, readOnly: boolean): Database {
-  const connection = new Connection(file, readOnly);
+function connect(file: string, access: Access): Database {
+  const connection = new Connection(file, access);
   const query = new Kysely<Tables>({ dialect: new EmbeddedDialect({ database: connection }) });
   return {
     query,
@@ -85,6 +87,12 @@ class EmbeddedAdapter extends SqliteAdapter {
   }
 }
 
+interface Access {
+  readOnly: boolean;
+  /** SQLite takes no lock and looks for no log. */
+  immutable?: boolean;
+}
+
 /** What Kysely needs of a driver, over node:sqlite: statements are prepared once, and SQLite's failures come out as StoreError. */
 class Connection implements SqliteDatabase {
   readonly #file: string;
@@ -92,11 +100,12 @@ class Connection implements SqliteDatabase {
   readonly #database: DatabaseSync;
   readonly #statements = new Map<string, SqliteStatement>();
 
-  constructor(file: string, readOnly: boolean) {
+  constructor(file: string, { readOnly, immutable = false }: Access) {
     this.#file = file;
     this.#readOnly = readOnly;
     const options = { readOnly, timeout: busyTimeoutMs, enableForeignKeyConstraints: true };
-    this.#database = this.#attempt(() => new DatabaseSync(file, options));
+    const location = immutable ? new URL(`${pathToFileURL(file)}?immutable=1`) : file;
+    this.#database = this.#attempt(() => new DatabaseSync(location, options));
   }
 
   prepare(sqlText: string): SqliteStatement {

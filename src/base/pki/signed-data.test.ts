@@ -187,6 +187,15 @@ describe('what a verified message may look like', () => {
     assert.deepEqual(verify(signedData({ eContent: octetString(content), certificates, signerInfos })), content);
   });
 
+  it('has a signer whose serial number or whose issuer another certificate has too', () => {
+    const { serialNumber } = signer.certificate;
+    const sameSerialNumber = createIdentity({ subject: 'CN=Other', key: rsaKey('other'), serialNumber });
+    const sameIssuer = createIdentity({ key: rsaKey('other') });
+    const certificates = [sameSerialNumber, sameIssuer, signer].map(({ certificate }) => certificate.der);
+    const signerInfos = [signerInfo({ signer, attributes: cmsAttributes(content) })];
+    assert.deepEqual(verify(signedData({ eContent: octetString(content), certificates, signerInfos })), content);
+  });
+
   it('has a digest and a signature algorithm without parameters, or a signature algorithm that names the digest', () => {
     verify(
       message({

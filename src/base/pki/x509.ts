@@ -79,7 +79,7 @@ export function parseCertificate(source: Uint8Array | Element): Certificate {
 /** The form in which serial numbers are compared, stored and shown, from the octets of the INTEGER. */
 export function formatSerialNumber(octets: Buffer): string {
   if (octets.length > certificateLimits.serialNumberOctetsMax) throw malformed('a serialNumber of impossible length');
-  return octets.toString('hex', octets.length > 1 && octets[0] === 0 ? 1 : 0).padStart(32, '0');
+  return octets.toString('hex', octets[0] === 0 ? 1 : 0).padStart(32, '0');
 }
 
 /** 128 random bits. Zero, which RFC 5280 section 4.1.2.2 forbids, is as likely as guessing a key. */
