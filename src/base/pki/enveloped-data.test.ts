@@ -10,7 +10,7 @@ import { forgeAsn1, forgeDer, forgePrivateKey, pkijsDecrypts, pkijsEnvelopedData
 import { refused } from '../../../test/support/pki-error-check.ts';
 import { createCaAndRa, createIdentity, ecKey, rsaKey, seed } from '../../../test/support/pki-fixtures.ts';
 import { contentCiphers, digests, encodeAlgorithmIdentifier } from './algorithms.ts';
-import { contextConstructed, contextPrimitive, derNull, integer, objectIdentifier, octetString, sequence, setOf, } from './der.ts';
+import { contextConstructed, contextPrimitive, derNull, integer, objectIdentifier, octetString, sequence, setOf } from './der.ts';
 import {
   encodeEnvelopedData,
   envelopedDataLimits,

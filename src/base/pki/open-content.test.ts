@@ -4,24 +4,17 @@ import { randomBytes } from 'node:crypto';
 import { describe, it } from 'node:test';
 import { encryptBlock, encryption, encryptKey, envelope, recipientInfo } from '../../../test/support/cms-parts.ts';
 import { refused } from '../../../test/support/pki-error-check.ts';
-import { createCaAndRa, createIdentity, rsaKey, } from '../../../test/support/pki-fixtures.ts';
+import { createCaAndRa } from '../../../test/support/pki-fixtures.ts';
 import { contentCiphers, encodeAlgorithmIdentifier } from './algorithms.ts';
 import { integer, octetString, sequence, tlv } from './der.ts';
-import {
-  findOpening,
-  type KeyPair,
-  openContent,
-  parseEnvelopedData,
-} from './enveloped-data.ts';
+import { findOpening, openContent, parseEnvelopedData } from './enveloped-data.ts';
 import { Oid } from './oids.ts';
 
 const { ra } = createCaAndRa();
-const oldRa = createIdentity({ subject: 'CN=Old RA', key: rsaKey('old ra') });
-const stranger = createIdentity({ subject: 'CN=Stranger', key: rsaKey('other') });
 const content = Buffer.from('a content of more than one block');
 
-function open(message: Uint8Array, keyPairs: readonly KeyPair[] = [ra]) {
-  const opening = findOpening(parseEnvelopedData(message), keyPairs);
+function open(message: Uint8Array) {
+  const opening = findOpening(parseEnvelopedData(message), [ra]);
   const opened = openContent(opening, randomBytes);
   return { ...opening, ...opened, content: Buffer.from(opened.content) };
 }

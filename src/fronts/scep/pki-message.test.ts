@@ -5,7 +5,7 @@ import { describe, it } from 'node:test';
 import * as asn1js from 'asn1js';
 import * as pkijs from 'pkijs';
 import { hex, streamed } from '../../../test/support/ber.ts';
-import { attribute, cmsAttributes, envelope, signedMessage } from '../../../test/support/cms-parts.ts';
+import { attribute, cmsAttributes, envelope, signedData, signedMessage, signerInfo } from '../../../test/support/cms-parts.ts';
 import { pkijsEnvelopedData, pkijsSignedData, webKeyPair } from '../../../test/support/foreign-pki.ts';
 import { refused } from '../../../test/support/pki-error-check.ts';
 import {
@@ -20,7 +20,7 @@ import {
   rsaKey,
 } from '../../../test/support/pki-fixtures.ts';
 import { contentCiphers, digests, encodeAlgorithmIdentifier } from '../../base/pki/algorithms.ts';
-import { derNull, ia5String, integer, octetString, printableString, sequence, utf8String } from '../../base/pki/der.ts';
+import { derNull, ia5String, integer, objectIdentifier, octetString, printableString, sequence, utf8String } from '../../base/pki/der.ts';
 import type { KeyTransport } from '../../base/pki/enveloped-data.ts';
 import { encodeEnvelopedData } from '../../base/pki/enveloped-data.ts';
 import { Oid } from '../../base/pki/oids.ts';
@@ -176,6 +176,13 @@ describe('openCertificationRequest', () => {
   it('refuses a message without an envelope or with another content', () => {
     refused(() => open(createPkcsReq({ client, ra, eContent: Buffer.alloc(0) })), 'malformed', /without a pkcsPKIEnvelope/);
     refused(() => open(createPkcsReq({ client, ra, eContent: csr })), 'malformed');
+    const { eContent } = parseSignedData(createPkcsReq({ client, ra }));
+    assert.ok(eContent);
+    const attributes = [attribute(Oid.contentType, objectIdentifier(Oid.envelopedData)), ...cmsAttributes(eContent).slice(1)];
+    const others = requestAttributes().map(({ type, value }) => attribute(type, value));
+    const signerInfos = [signerInfo({ signer: client, attributes: [...attributes, ...others] })];
+    const parts = { eContent: octetString(eContent), certificates: [client.certificate.der], signerInfos };
+    refused(() => open(signedData({ ...parts, eContentType: Oid.envelopedData })), 'malformed', /eContentType is not id-data/);
   });
 
   it('refuses an envelope for another RA’s key', () => {

@@ -100,6 +100,12 @@ describe('what fails behind the RA key', () => {
     });
   }
 
+  it('fails after a content key that is none, even if its substitute happens to open the CSR', () => {
+    const message = parsePkiMessage(sealed(csr, { encryptedKey: Buffer.alloc(256, 0xff) }));
+    const options = { keyPairs: [ra], policy: defaultPolicy, randomBytes: () => key };
+    assert.equal(refused(() => openCertificationRequest(message, options), 'malformed').message, uniform);
+  });
+
   it('takes the time of a success, the RSA operation included', () => {
     const measured = [sealed(csr), ...failures.map(([, message]) => message)].map(message => ({
       message: parsePkiMessage(message),
