@@ -24,7 +24,7 @@ import { refused, valueOrRefusal } from '../support/pki-error-check.ts';
 import { createCaAndRa, createCsr, createIdentity, createPkcsReq, ecKey, laxPolicy, rsaKey, seed } from '../support/pki-fixtures.ts';
 
 /** A pause of the machine fits into it, an input that costs superlinear time does not. */
-const slowestMs = 1000;
+const slowestMs = 5000;
 
 const { ca, ra } = createCaAndRa();
 const client = createIdentity();

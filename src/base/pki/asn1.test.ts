@@ -160,7 +160,8 @@ describe('the limits of the reader', () => {
       const start = performance.now();
       work(input);
       const tookMs = performance.now() - start;
-      assert.ok(tookMs < 250, `${name} took ${tookMs} ms`);
+      // A reader that is not linear takes minutes.
+      assert.ok(tookMs < 5000, `${name} took ${tookMs} ms`);
     }
   });
 });

@@ -216,6 +216,13 @@ export function parseBer(source: Uint8Array): Element {
   return element;
 }
 
+/** The parts of one SEQUENCE that fills `source`. */
+export function parseSequence(source: Uint8Array, what: string): Fields {
+  const element = parseBer(source);
+  if (element.tag !== Tag.sequence) throw malformed(`${what} is no SEQUENCE`);
+  return element.fields(what);
+}
+
 interface Reader {
   source: Buffer;
   elements: number;

@@ -1,5 +1,5 @@
 /** A DER writer (X.690 sections 10 and 11): each function gives the encoding of one value. */
-import { Tag } from './asn1.ts';
+import { type Element, Tag } from './asn1.ts';
 
 const constructedBit = 0x20;
 
@@ -55,6 +55,18 @@ function numberOctets(value: number): Uint8Array {
 
 export const derNull: Uint8Array = tlv(Tag.null);
 export const derTrue: Uint8Array = tlv(Tag.boolean, Buffer.of(0xff));
+
+/**
+ * A received element in DER: definite lengths, strings in one piece, sets in order. For what is copied from a request into a certificate, which
+ * must be DER whatever the request was written in.
+ */
+export function toDer(element: Element): Uint8Array {
+  const { tag, parts } = element;
+  if (parts === undefined) return tlv(tag, tag === Tag.integer ? element.integerOctets() : element.content);
+  if (tag === Tag.set) return setOf(...parts.map(toDer));
+  const isString = tag < Tag.context(0) && tag !== Tag.sequence;
+  return isString ? tlv(tag, element.octets()) : tlv(tag | constructedBit, ...parts.map(toDer));
+}
 
 export function octetString(octets: Uint8Array): Uint8Array {
   return tlv(Tag.octetString, octets);

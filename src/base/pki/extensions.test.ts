@@ -4,7 +4,7 @@ import { X509Certificate } from 'node:crypto';
 import { describe, it } from 'node:test';
 import * as asn1js from 'asn1js';
 import * as pkijs from 'pkijs';
-import { hex } from '../../../test/support/ber.ts';
+import { hex, indefinite, segmented } from '../../../test/support/ber.ts';
 import { refused } from '../../../test/support/pki-error-check.ts';
 import { createIdentity, ecKey } from '../../../test/support/pki-fixtures.ts';
 import { parseBer, Tag } from './asn1.ts';
@@ -136,6 +136,27 @@ describe('the key identifiers', () => {
 });
 
 describe('subjectAltName', () => {
+  it('comes in DER from names in BER', () => {
+    const dns = { der: segmented(Buffer.from('a.example.com'), 0xa2, 5) };
+    const ip = { der: segmented(Buffer.from([10, 0, 0, 1]), 0xa7, 2) };
+    const upn = {
+      der: indefinite(0xa0, objectIdentifier(Oid.userPrincipalName), indefinite(0xa0, segmented(Buffer.from('a@b'), 0x2c, 2))),
+    };
+    const expected = [generalName.dns('a.example.com'), generalName.ip(Buffer.from([10, 0, 0, 1])), generalName.userPrincipalName('a@b')];
+    assert.deepEqual(
+      namesOf(dns, ip, upn).map(({ der }) => Buffer.from(der)),
+      expected.map(({ der }) => Buffer.from(der)),
+    );
+  });
+
+  it('is refused with a NUL, a line break or an octet above ASCII in a name', () => {
+    for (const name of ['bank.example\0.evil.example', 'a\nb', 'm\u00fcnchen.example', 'a\u007f']) {
+      refused(() => namesOf(generalName.dns(name)), 'malformed', /printable ASCII/);
+      refused(() => namesOf(generalName.email(name)), 'malformed', /printable ASCII/);
+      refused(() => namesOf(generalName.uri(name)), 'malformed', /printable ASCII/);
+    }
+  });
+
   const directory = parseNameString('CN=a,O=b').der;
 
   it('holds names of every type', () => {

@@ -1,6 +1,6 @@
 /** Certificate extensions (RFC 5280 section 4.2): the ones a device certificate, an RA or a CA carries, read and written. */
 import { isIPv4, isIPv6 } from 'node:net';
-import { type Element, parseBer, Tag } from './asn1.ts';
+import { type Element, parseBer, parseSequence, Tag } from './asn1.ts';
 import {
   contextConstructed,
   contextPrimitive,
@@ -10,6 +10,7 @@ import {
   objectIdentifier,
   octetString,
   sequence,
+  toDer,
   utf8String,
 } from './der.ts';
 import { formatName, Name } from './name.ts';
@@ -63,7 +64,7 @@ const generalNameTypes: readonly GeneralNameType[] = [
 
 export interface GeneralName {
   type: GeneralNameType;
-  /** As received: what is copied into a certificate. */
+  /** In DER: what is copied into a certificate. */
   der: Uint8Array;
   /** For people and for rules; hexadecimal where the type has no text. */
   value: string;
@@ -123,7 +124,7 @@ export function extKeyUsageExtension(purposes: readonly string[], critical = fal
 }
 
 export function parseBasicConstraints(extension: Extension): { cA: boolean; pathLenConstraint: number | undefined } {
-  const fields = parseBer(extension.value).fields('basicConstraints');
+  const fields = parseSequence(extension.value, 'basicConstraints');
   const cA = fields.optional(Tag.boolean)?.boolean() ?? false;
   const pathLenConstraint = fields.optional(Tag.integer)?.smallInteger();
   fields.end();
@@ -156,14 +157,14 @@ export function subjectAltNameExtension(names: readonly { der: Uint8Array }[], c
 function parseGeneralName(element: Element): GeneralName {
   const type = generalNameTypes[element.tag - Tag.context(0)];
   if (type === undefined) throw malformed('a GeneralName of unknown type');
-  const der = element.bytes;
+  const der = toDer(element);
   switch (type) {
     case 'rfc822Name':
     case 'dNSName':
     case 'uniformResourceIdentifier':
-      return { type, der, value: Buffer.from(element.octets()).toString('latin1') };
+      return { type, ...readImplicitString(element) };
     case 'iPAddress':
-      return { type, der, value: formatIpAddress(element.octets()) };
+      return { type, der: primitiveForm(element), value: formatIpAddress(element.octets()) };
     case 'directoryName': {
       const [name] = element.elements('directoryName');
       if (name === undefined) throw malformed('an empty directoryName');
@@ -181,13 +182,25 @@ function parseGeneralName(element: Element): GeneralName {
   }
 }
 
+/** An IA5String: a NUL in it, or an octet that each reader shows differently, is how a name passes for another. */
+function readImplicitString(element: Element): { der: Uint8Array; value: string } {
+  const value = element.octets().toString('latin1');
+  if (/[^ -~]/.test(value)) throw malformed('a subjectAltName with characters that are not printable ASCII');
+  return { der: primitiveForm(element), value };
+}
+
+/** [number] IMPLICIT of a string, whose tag alone does not say that it is one. */
+function primitiveForm(element: Element): Uint8Array {
+  return contextPrimitive(element.tag - Tag.context(0), element.octets());
+}
+
 function parseOtherName(element: Element): GeneralName {
   const fields = element.fields('otherName');
   const otherNameOid = fields.next(Tag.objectIdentifier, 'type-id').oid();
   const [value] = fields.next(Tag.context(0), 'value').elements('otherName value');
   if (value === undefined) throw malformed('an otherName without a value');
   const text = otherNameOid === Oid.userPrincipalName ? readText(value) : Buffer.from(value.bytes).toString('hex');
-  return { type: 'otherName', der: element.bytes, value: text, otherNameOid };
+  return { type: 'otherName', der: toDer(element), value: text, otherNameOid };
 }
 
 function formatIpAddress(octets: Uint8Array): string {

@@ -182,6 +182,30 @@ describe('parseCertificationRequest', () => {
     assert.ok(verifyCertificationRequest(read));
   });
 
+  it('gives subject and key in DER, as they go into a certificate, from a CSR that is BER', () => {
+    const signer = createSigner(ecKey('prime256v1'));
+    const { spki } = publicKeyOf(ecKey('prime256v1'));
+    const commonNameInSegments = indefinite(0x30, objectIdentifier(Oid.commonName), segmented(Buffer.from('printer-7'), 0x2c, 4));
+    const looseSubject = indefinite(0x30, indefinite(0x31, commonNameInSegments));
+    const looseKey = indefinite(
+      0x30,
+      ...parseBer(spki)
+        .elements('spki')
+        .map(part => part.bytes),
+    );
+    const info = sequence(integer(0), looseSubject, looseKey, contextConstructed(0));
+    const read = parseCertificationRequest(sequence(info, signer.algorithm, bitString(signer.sign(info))));
+    assert.ok(verifyCertificationRequest(read));
+    assert.deepEqual(Buffer.from(read.subject.der), Buffer.from(subject));
+    assert.deepEqual(Buffer.from(read.publicKey.spki), Buffer.from(spki));
+  });
+
+  it('refuses what is no SEQUENCE', () => {
+    const csr = Buffer.from(createCsr(ecKey('prime256v1')));
+    csr[0] = 0x31;
+    refused(() => parseCertificationRequest(csr), 'malformed', /no SEQUENCE/);
+  });
+
   it('refuses what breaks the syntax or its limits', () => {
     const request = attribute(Oid.extensionRequest, encodeExtensions([keyUsageExtension([0])]));
     const wrong: [RegExp, Uint8Array[]][] = [

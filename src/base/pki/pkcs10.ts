@@ -6,8 +6,8 @@ import {
   type Signer,
   verifySignature,
 } from './algorithms.ts';
-import { type Element, parseBer, Tag } from './asn1.ts';
-import { bitString, contextConstructed, integer, objectIdentifier, sequence, setOf, utf8String } from './der.ts';
+import { type Element, parseBer, parseSequence, Tag } from './asn1.ts';
+import { bitString, contextConstructed, integer, objectIdentifier, sequence, setOf, toDer, utf8String } from './der.ts';
 import { type Extension, encodeExtensions, parseExtensions } from './extensions.ts';
 import { Name } from './name.ts';
 import { Oid } from './oids.ts';
@@ -21,6 +21,7 @@ export interface CertificationRequest {
   der: Uint8Array;
   /** certificationRequestInfo as received: what the signature is over. */
   certificationRequestInfo: Uint8Array;
+  /** Subject and key as they go into a certificate: in DER, whatever the request was written in. */
   subject: Name;
   publicKey: PublicKey;
   /** Every value of every challengePassword attribute: RFC 2985 allows one, and what to say to others is policy. */
@@ -34,7 +35,7 @@ export interface CertificationRequest {
 }
 
 export function parseCertificationRequest(source: Uint8Array): CertificationRequest {
-  const fields = parseBer(source).fields('CertificationRequest');
+  const fields = parseSequence(source, 'CertificationRequest');
   const info = fields.next(Tag.sequence, 'certificationRequestInfo');
   const signatureAlgorithm = parseAlgorithmIdentifier(fields.next(Tag.sequence, 'signatureAlgorithm'));
   const signature = fields.next(Tag.bitString, 'signature').bitStringOctets();
@@ -42,10 +43,10 @@ export function parseCertificationRequest(source: Uint8Array): CertificationRequ
 
   const infoFields = info.fields('certificationRequestInfo');
   infoFields.next(Tag.integer, 'version');
-  const subject = new Name(infoFields.next(Tag.sequence, 'subject'));
+  const subject = new Name(parseBer(toDer(infoFields.next(Tag.sequence, 'subject'))));
   // A subject that cannot be read is a CSR that cannot be parsed: it gets the uniform answer, not one of its own later.
   void subject.rdns;
-  const publicKey = parsePublicKey(infoFields.next(Tag.sequence, 'subjectPKInfo'));
+  const publicKey = parsePublicKey(parseBer(toDer(infoFields.next(Tag.sequence, 'subjectPKInfo'))));
   // Old clients leave the attributes out altogether instead of sending an empty SET.
   const attributes = parseAttributes(infoFields.optional(Tag.context(0))?.elements('attributes') ?? []);
   infoFields.end();

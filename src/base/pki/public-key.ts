@@ -1,6 +1,6 @@
 /** SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7): read and bounded before OpenSSL sees it, since a hostile modulus or exponent costs seconds. */
 import { createHash, createPublicKey, type KeyObject } from 'node:crypto';
-import { type Element, parseBer, Tag } from './asn1.ts';
+import { type Element, parseBer, parseSequence, Tag } from './asn1.ts';
 import { Oid } from './oids.ts';
 import { malformed } from './pki-error.ts';
 
@@ -80,7 +80,7 @@ export function publicKeyOf(key: KeyObject): PublicKey {
 
 /** The length of the modulus of an RSAPublicKey (RFC 8017 appendix A.1.1) that is safe to compute with. */
 function checkRsaPublicKey(octets: Uint8Array): number {
-  const fields = parseBer(octets).fields('RSAPublicKey');
+  const fields = parseSequence(octets, 'RSAPublicKey');
   const modulus = fields.next(Tag.integer, 'modulus').integerOctets();
   const exponent = fields.next(Tag.integer, 'publicExponent').integerOctets();
   fields.end();

@@ -11,7 +11,7 @@ import {
   unsupportedAlgorithm,
   verifySignature,
 } from './algorithms.ts';
-import { type Element, parseBer, Tag } from './asn1.ts';
+import { type Element, parseSequence, Tag } from './asn1.ts';
 import { contextConstructed, integer, objectIdentifier, octetString, sequence, setOf } from './der.ts';
 import { Name, namesEqual } from './name.ts';
 import { Oid } from './oids.ts';
@@ -67,7 +67,7 @@ export function parseSignedData(source: Uint8Array): SignedData {
 
 /** The content of a ContentInfo that must be of this type. */
 export function parseContentInfo(source: Uint8Array, type: string): Element {
-  const fields = parseBer(source).fields('ContentInfo');
+  const fields = parseSequence(source, 'ContentInfo');
   const contentType = fields.next(Tag.objectIdentifier, 'contentType').oid();
   if (contentType !== type) throw malformed(`a ContentInfo of type ${contentType} where ${type} must be`);
   const [content] = fields.next(Tag.context(0), 'content').elements('content');

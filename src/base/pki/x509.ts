@@ -39,6 +39,7 @@ export interface Certificate {
 
 export function parseCertificate(source: Uint8Array | Element): Certificate {
   const element = source instanceof Uint8Array ? parseBer(source) : source;
+  if (element.tag !== Tag.sequence) throw malformed('a Certificate that is no SEQUENCE');
   const fields = element.fields('Certificate');
   const tbsCertificate = fields.next(Tag.sequence, 'tbsCertificate');
   const signatureAlgorithm = parseAlgorithmIdentifier(fields.next(Tag.sequence, 'signatureAlgorithm'));

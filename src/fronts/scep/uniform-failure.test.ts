@@ -106,7 +106,8 @@ describe('what fails behind the RA key', () => {
     assert.equal(refused(() => openCertificationRequest(message, options), 'malformed').message, uniform);
   });
 
-  it('takes the time of a success, the RSA operation included', () => {
+  // Coarse on purpose: an answer without the RSA operation would take a twentieth of the time, and machines are noisy.
+  it('takes time of the class of a success, the RSA operation included', () => {
     const measured = [sealed(csr), ...failures.map(([, message]) => message)].map(message => ({
       message: parsePkiMessage(message),
       times: [] as number[],
@@ -127,7 +128,7 @@ describe('what fails behind the RA key', () => {
       const [name = ''] = failures[index] ?? [];
       // No private key is used before these are refused, and anyone can see why.
       const isPublic = /encryptedKey is|whole number/.test(name);
-      assert.ok(median < 2 * success && (isPublic || median > success / 2), `${name}: ${median} ms, a success ${success} ms`);
+      assert.ok(median < 4 * success && (isPublic || median > success / 4), `${name}: ${median} ms, a success ${success} ms`);
     }
   });
 });
