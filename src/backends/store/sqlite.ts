@@ -104,7 +104,7 @@ class Connection implements SqliteDatabase {
     this.#file = file;
     this.#readOnly = readOnly;
     const options = { readOnly, timeout: busyTimeoutMs, enableForeignKeyConstraints: true };
-    const location = immutable ? new URL(`${pathToFileURL(file)}?immutable=1`) : file;
+    const location = immutable ? new URL(`${pathToFileURL(file).href}?immutable=1`) : file;
     this.#database = this.#attempt(() => new DatabaseSync(location, options));
   }
 
