@@ -111,7 +111,9 @@ function printFirstStart(config: Config, { addresses, firstStart }: RunningServe
   const connector = firstStart?.connector;
   if (connector === undefined) return;
   const path = `/${config.account}-${connector.connectorId}/${connector.endpointSecret}`;
-  const plainUrl = addresses.enroll && `http://${addresses.enroll}${path}`;
+  // What listens on every address is reached from here by the loopback one.
+  const plainAddress = addresses.enroll?.replace(/^0\.0\.0\.0:/, '127.0.0.1:').replace(/^\[::\]:/, '[::1]:');
+  const plainUrl = plainAddress && `http://${plainAddress}${path}`;
   const url = plainUrl ?? `${config.publicUrl}${path}`;
   const lines = [
     'Open Connector for SCEP is ready. This is shown once:',

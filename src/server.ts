@@ -1,6 +1,6 @@
 /** The composition root: builds the parts in dependency order, binds the fronts to their listeners, starts and stops. */
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { FastifyBaseLogger } from 'fastify';
 import {
   type KeyProtector,
@@ -64,16 +64,28 @@ export async function openInstallation(config: Config, secrets: Secrets, system:
   }
 }
 
-/** The directory alone, not those above it: a misspelt path is better refused than made. */
 async function makeDataDirectory(directory: string): Promise<void> {
   try {
-    await mkdir(directory, { mode: 0o700 });
+    await makeDirectory(directory);
   } catch (cause) {
-    if (systemErrorCode(cause) === 'EEXIST') return;
     const code = systemErrorCode(cause);
     throw new StartError(`SCEP_DATA_DIR: ${directory} cannot be made (${code}). Name a directory that this user may make or write.`, {
       cause,
     });
+  }
+}
+
+/** With those above it. Not Node's own recursive mkdir, which never ends below /proc. */
+async function makeDirectory(directory: string): Promise<void> {
+  const make = () => mkdir(directory, { mode: 0o700 });
+  try {
+    await make();
+  } catch (error) {
+    const code = systemErrorCode(error);
+    if (code === 'EEXIST') return;
+    if (code !== 'ENOENT' || dirname(directory) === directory) throw error;
+    await makeDirectory(dirname(directory));
+    await make();
   }
 }
 

@@ -75,8 +75,8 @@ async function answerOrExcuse(parts: ScepParts, request: ScepRequest, operation:
   try {
     return await answer(parts, request, operation, hit);
   } catch (error) {
-    hit.outcome = 'error';
     if (error instanceof PkiError) return refuse(hit, 400, failureOf(error).reason);
+    hit.outcome = 'error';
     // FAILURE is a verdict that clients take for final; an outage is an HTTP error that they come back after.
     const outage = outageMessage(error);
     parts.log.error({ err: error, connectorId: hit.connectorId, operation: hit.operation }, 'a SCEP request could not be answered');

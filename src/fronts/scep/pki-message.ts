@@ -51,7 +51,7 @@ export interface PkiMessage {
   signerInfo: SignerInfo;
 }
 
-/** Throws PkiError when not even a transactionID can be read: there is then no CertRep to send. */
+/** Throws PkiError when not even messageType and transactionID can be read: there is then no CertRep to send. */
 export function parsePkiMessage(source: Uint8Array): PkiMessage {
   const signedData = parseSignedData(source);
   const signerInfo = onlySigner(signedData);
@@ -86,7 +86,7 @@ export interface OpenOptions {
   randomBytes: (size: number) => Uint8Array;
 }
 
-/** Verifies and decrypts a PKCSReq. Throws PkiError, whose reason `failInfoByReason` translates. */
+/** Verifies and decrypts a PKCSReq. Throws PkiError, which `failureOf` turns into a verdict. */
 export function openCertificationRequest(message: PkiMessage, options: OpenOptions): OpenedPkiMessage {
   const { signedData, signerInfo } = message;
   if (signedData.eContentType !== Oid.data) throw malformed('eContentType is not id-data');
