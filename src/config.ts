@@ -130,7 +130,7 @@ export const settings = {
     form: z.string().transform(parseStore),
     isHidden: true,
   },
-  SCEP_API_LISTEN: { default: '127.0.0.1:8080', meaning: 'Address of the API, health and metrics.', form: listen },
+  SCEP_API_LISTEN: { default: '127.0.0.1:8080', meaning: 'Address of the API and of the health checks.', form: listen },
   SCEP_ENROLL_LISTEN: {
     default: '127.0.0.1:8081',
     meaning: 'Address of enrolment over plain HTTP (RFC 8894); `off` closes it.',

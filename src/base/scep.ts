@@ -41,13 +41,19 @@ export function failureOf({ reason, message }: PkiError): Failure {
   return failure(failInfoByReason[reason], message.endsWith('.') ? message : `The request is refused: ${message}.`);
 }
 
-/** PrintableString by the RFC; certmonger and others that write UTF8String or IA5String are read as well. */
+/** The one value of a signed attribute that is PrintableString by the RFC, in whichever string type it came. */
+export function readTextAttribute(signerInfo: SignerInfo, type: string, name: string): string {
+  const [value, second] = signerInfo.attributes.get(type) ?? [];
+  if (value === undefined) throw malformed(`${name} is missing`);
+  if (second !== undefined) throw malformed(`${name} is not one value`);
+  return readText(value);
+}
+
+/** Bounded, and of printable ASCII: it goes into an answer, a log line and the store. */
 export function parseTransactionID(signerInfo: SignerInfo): string {
-  const [value, second] = signerInfo.attributes.get(Oid.transactionID) ?? [];
-  if (value === undefined || second !== undefined) throw malformed('transactionID is not one value');
-  const text = readText(value);
+  const text = readTextAttribute(signerInfo, Oid.transactionID, 'transactionID');
   if (text === '' || text.length > pkiMessageLimits.transactionIDCharactersMax) throw malformed('a transactionID of impossible length');
-  // oxlint-disable-next-line no-control-regex -- it goes into an answer, a log line and the store
+  // oxlint-disable-next-line no-control-regex -- the control characters are what must not get through
   if (/[^\u0020-\u007e]/.test(text)) throw malformed('a transactionID with characters that are not printable');
   return text;
 }

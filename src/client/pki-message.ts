@@ -12,13 +12,12 @@ import {
   onlySigner,
   optionalAttribute,
   parseSignedData,
-  requiredAttribute,
   type SignerInfo,
   verifySignerInfo,
 } from '../base/pki/signed-data.ts';
 import { readText } from '../base/pki/strings-and-times.ts';
 import type { Certificate } from '../base/pki/x509.ts';
-import { FailInfo, type FailInfoName, MessageType, PkiStatus, parseNonce, parseTransactionID } from '../base/scep.ts';
+import { FailInfo, type FailInfoName, MessageType, PkiStatus, parseNonce, parseTransactionID, readTextAttribute } from '../base/scep.ts';
 
 export interface RequestTemplate {
   messageType: 'PKCSReq' | 'RenewalReq' | 'CertPoll';
@@ -73,7 +72,7 @@ export function decodeCertRep(source: Uint8Array, expected: CertRepExpectation):
   const signerInfo = onlySigner(signedData);
   verifySignerInfo(signedData, signerInfo, findSignerCertificate(signerInfo, expected.caCertificates), expected.policy);
   checkAnswers(signerInfo, expected);
-  const status = printableAttribute(signerInfo, Oid.pkiStatus, 'pkiStatus');
+  const status = readTextAttribute(signerInfo, Oid.pkiStatus, 'pkiStatus');
   switch (status) {
     case PkiStatus.SUCCESS:
       return { pkiStatus: 'SUCCESS', certificates: openCertificates(signedData.eContent, expected) };
@@ -87,7 +86,7 @@ export function decodeCertRep(source: Uint8Array, expected: CertRepExpectation):
 }
 
 function checkAnswers(signerInfo: SignerInfo, { transactionID, senderNonce }: CertRepExpectation): void {
-  const messageType = printableAttribute(signerInfo, Oid.messageType, 'messageType');
+  const messageType = readTextAttribute(signerInfo, Oid.messageType, 'messageType');
   if (messageType !== MessageType.CertRep) throw malformed(`an answer of messageType ${messageType}, not CertRep`);
   if (parseTransactionID(signerInfo) !== transactionID) throw malformed('the answer is for another transactionID');
   const recipientNonce = parseNonce(signerInfo, Oid.recipientNonce, 'recipientNonce');
@@ -96,12 +95,8 @@ function checkAnswers(signerInfo: SignerInfo, { transactionID, senderNonce }: Ce
   }
 }
 
-function printableAttribute(signerInfo: SignerInfo, type: string, name: string): string {
-  return readText(requiredAttribute(signerInfo, type, Tag.printableString, name));
-}
-
 function readFailure(signerInfo: SignerInfo): { failInfo: FailInfoName; failInfoText: string | undefined } {
-  const code = printableAttribute(signerInfo, Oid.failInfo, 'failInfo');
+  const code = readTextAttribute(signerInfo, Oid.failInfo, 'failInfo');
   const failInfo = Object.entries(FailInfo).find(([, value]) => value === code)?.[0] as FailInfoName | undefined;
   if (failInfo === undefined) throw malformed(`a CertRep with failInfo ${code}`);
   const text = optionalAttribute(signerInfo, Oid.failInfoText, Tag.utf8String, 'failInfoText');

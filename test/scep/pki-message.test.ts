@@ -66,7 +66,7 @@ describe('a message without a transactionID that can be read', () => {
     ],
     ['no attribute', () => signed([]), 'The request is refused: messageType is missing.'],
     ['no messageType', () => signed(requestAttributes({ messageType: null })), 'The request is refused: messageType is missing.'],
-    ['no transactionID', () => signed(requestAttributes({}).slice(1)), 'The request is refused: transactionID is not one value.'],
+    ['no transactionID', () => signed(requestAttributes({}).slice(1)), 'The request is refused: transactionID is missing.'],
     [
       'an empty transactionID',
       () => signed(requestAttributes({ transactionID: '' })),

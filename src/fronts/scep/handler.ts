@@ -41,7 +41,8 @@ interface ScepParts {
 const retryAfterSeconds = '30';
 const userAgentCharactersMax = 256;
 const operationCharactersMax = 64;
-const messageTypeCharactersMax = 16;
+/** What may be repeated in an answer: anything else than a number is not shown. */
+const messageTypeForm = /^\d{1,16}$/;
 
 const uuid = '[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}';
 /** What follows is ignored: clients append /pkiclient.exe, /cgi-bin/pkiclient.exe and the like (RFC 8894 section 4.1). */
@@ -184,10 +185,8 @@ async function openOrRefuse(
   keyPairs: readonly KeyPair[],
 ): Promise<OpenOutput | Failure> {
   if (messageType !== MessageType.PKCSReq) {
-    return failure(
-      'badRequest',
-      `Unsupported PkiOperation messageType: ${messageType.slice(0, messageTypeCharactersMax)}. Use PKCSReq (19).`,
-    );
+    const shown = messageTypeForm.test(messageType) ? messageType : 'not a number';
+    return failure('badRequest', `Unsupported PkiOperation messageType: ${shown}. Use PKCSReq (19).`);
   }
   try {
     return await workers.run(openTask, { message: bytes, keyPairs: keyPairs.map(toBytes), policy: algorithmPolicy });

@@ -74,7 +74,7 @@ describe('parsePkiMessage', () => {
     const wrong = ['', 'A'.repeat(pkiMessageLimits.transactionIDCharactersMax + 1), 'a\nb', 'a\u0000', 'é', '\u007f', 'a\u2028'];
     for (const transactionID of wrong)
       refused(() => parsePkiMessage(withAttribute(Oid.transactionID, utf8String(transactionID))), 'malformed', /transactionID/);
-    refused(() => parsePkiMessage(withAttribute(Oid.transactionID)), 'malformed', /transactionID is not one value/);
+    refused(() => parsePkiMessage(withAttribute(Oid.transactionID)), 'malformed', /transactionID is missing/);
     refused(
       () => parsePkiMessage(withAttribute(Oid.transactionID, printableString('a'), printableString('b'))),
       'malformed',
@@ -105,7 +105,8 @@ describe('parsePkiMessage', () => {
       assert.equal(parsePkiMessage(withAttribute(Oid.messageType, printableString(messageType))).messageType, messageType);
     }
     refused(() => parsePkiMessage(withAttribute(Oid.messageType)), 'malformed', /messageType is missing/);
-    refused(() => parsePkiMessage(withAttribute(Oid.messageType, integer(19))), 'malformed', /messageType/);
+    refused(() => parsePkiMessage(withAttribute(Oid.messageType, integer(19))), 'malformed', /not a character string/);
+    assert.equal(parsePkiMessage(withAttribute(Oid.messageType, utf8String('19'))).messageType, '19');
   });
 
   it('refuses what is no SignedData', () => {

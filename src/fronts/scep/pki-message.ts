@@ -10,7 +10,6 @@ import {
   digests,
   requireDigest,
 } from '../../base/pki/algorithms.ts';
-import { Tag } from '../../base/pki/asn1.ts';
 import { octetString, printableString, utf8String } from '../../base/pki/der.ts';
 import {
   type EnvelopedData,
@@ -31,15 +30,13 @@ import {
   findSignerCertificate,
   onlySigner,
   parseSignedData,
-  requiredAttribute,
   type SignedAttribute,
   type SignedData,
   type SignerInfo,
   verifySignerInfo,
 } from '../../base/pki/signed-data.ts';
-import { readText } from '../../base/pki/strings-and-times.ts';
 import { type Certificate, parseCertificate } from '../../base/pki/x509.ts';
-import { FailInfo, type FailInfoName, MessageType, PkiStatus, parseNonce, parseTransactionID } from '../../base/scep.ts';
+import { FailInfo, type FailInfoName, MessageType, PkiStatus, parseNonce, parseTransactionID, readTextAttribute } from '../../base/scep.ts';
 
 /** A request whose outside can be read: enough to answer with a CertRep, but nothing in it is proven yet. */
 export interface PkiMessage {
@@ -56,7 +53,7 @@ export function parsePkiMessage(source: Uint8Array): PkiMessage {
   const signedData = parseSignedData(source);
   const signerInfo = onlySigner(signedData);
   return {
-    messageType: readText(requiredAttribute(signerInfo, Oid.messageType, Tag.printableString, 'messageType')),
+    messageType: readTextAttribute(signerInfo, Oid.messageType, 'messageType'),
     transactionID: parseTransactionID(signerInfo),
     senderNonce: parseNonce(signerInfo, Oid.senderNonce, 'senderNonce'),
     signedData,
