@@ -25,7 +25,7 @@ export interface CertificateOrder {
 /** What goes into the same database transaction as the intent and as the finished certificate. */
 export interface Alongside {
   transactionRowId?: string | undefined;
-  /** Answers false when another request has just recorded the same intent: this one is then given up. */
+  /** Answers false when the intent is not to be, as when another request has just recorded the same: this one is then given up. */
   atIntent?: (query: Query, certificateId: string) => Promise<boolean>;
   atRecord?: (query: Query, issued: IssuedCertificate) => Promise<void>;
   /** Once that is committed. */

@@ -2,6 +2,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { CaError } from '../backends/ca/certificate-authority.ts';
 import { findCertificateByFingerprint } from '../backends/store/certificates.ts';
+import { listChallengeMacs } from '../backends/store/challenges.ts';
 import { findConnectorById } from '../backends/store/connectors.ts';
 import type { ConnectorRow, Database, TransactionRow } from '../backends/store/database.ts';
 import { findTransaction, insertTransaction, restartTransaction, updateTransaction } from '../backends/store/transactions.ts';
@@ -51,6 +52,13 @@ export interface EnrolmentRequest {
   /** The address it came from. */
   source: string;
 }
+
+/** The challenge whose password a request held. */
+interface Authorisation {
+  challengeId: string;
+}
+
+const invalidChallenge = failure('badRequest', 'The challenge password is invalid.');
 
 export type EnrolmentOutcome = { pkiStatus: 'SUCCESS'; certificate: Uint8Array } | Failure;
 
@@ -119,12 +127,11 @@ export class Enrolment {
       if (certificate !== undefined && this.#isFresh(certificate)) return success(certificate);
       const issuer = await this.#parts.certificateAuthorities.openAuthority(endpoint.certificateAuthorityArn);
       // An open intent was authorised when it was recorded, and its challenge may be gone by now.
-      const isOpen = seen?.status === 'ISSUING';
-      const refusal = isOpen ? undefined : await this.#authorise(endpoint, request);
-      const order = refusal ?? this.#order(endpoint, request, issuer);
-      if ('pkiStatus' in order) return await this.recordRefusal(endpoint, request, order);
-      if (isOpen) return success(await this.#resume(endpoint, request, order, seen));
-      return success(await this.#issue(endpoint, request, order, seen));
+      const outcome =
+        seen?.status === 'ISSUING'
+          ? await this.#finish(endpoint, request, issuer, seen)
+          : await this.#begin(endpoint, request, issuer, seen);
+      return 'pkiStatus' in outcome ? await this.recordRefusal(endpoint, request, outcome) : success(outcome);
     } catch (error) {
       if (!(error instanceof PkiError)) throw error;
       return this.recordRefusal(endpoint, request, failureOf(error));
@@ -151,13 +158,28 @@ export class Enrolment {
   }
 
   /** Proof of possession first, then the challenge: a guess at the password costs the guesser a key and a signature. */
-  async #authorise(endpoint: EnrolmentEndpoint, request: EnrolmentRequest): Promise<Failure | undefined> {
-    const { csr } = request;
-    return (
-      (await this.#checkSigner(endpoint, request)) ??
-      checkProofOfPossession(csr) ??
-      (await this.#checkChallenge(endpoint, csr.challengePasswords))
-    );
+  async #begin(
+    endpoint: EnrolmentEndpoint,
+    request: EnrolmentRequest,
+    issuer: OpenAuthority,
+    ended: TransactionRow | undefined,
+  ): Promise<IssuedCertificate | Failure> {
+    const refusal = (await this.#checkSigner(endpoint, request)) ?? checkProofOfPossession(request.csr);
+    if (refusal !== undefined) return refusal;
+    const authorisation = await this.#checkChallenge(endpoint, request.csr.challengePasswords);
+    if ('pkiStatus' in authorisation) return authorisation;
+    const order = this.#order(endpoint, request, issuer);
+    return 'pkiStatus' in order ? order : this.#issue(endpoint, request, order, { ...authorisation, ended });
+  }
+
+  async #finish(
+    endpoint: EnrolmentEndpoint,
+    request: EnrolmentRequest,
+    issuer: OpenAuthority,
+    seen: TransactionRow,
+  ): Promise<IssuedCertificate | Failure> {
+    const order = this.#order(endpoint, request, issuer);
+    return 'pkiStatus' in order ? order : this.#resume(endpoint, request, order, seen);
   }
 
   /**
@@ -173,13 +195,13 @@ export class Enrolment {
     return failure('badMessageCheck', 'The request is not signed with the key that the certificate signing request is for.');
   }
 
-  async #checkChallenge(endpoint: EnrolmentEndpoint, challengePasswords: readonly string[]): Promise<Failure | undefined> {
+  async #checkChallenge(endpoint: EnrolmentEndpoint, challengePasswords: readonly string[]): Promise<Authorisation | Failure> {
     const [password, second] = challengePasswords;
     if (password === undefined || second !== undefined) {
       return failure('badRequest', 'Exactly one challenge password is required in the certificate signing request.');
     }
     const challengeId = await this.#parts.challenges.verifyChallengePassword(endpoint.connectorId, password);
-    return challengeId === undefined ? failure('badRequest', 'The challenge password is invalid.') : undefined;
+    return challengeId === undefined ? invalidChallenge : { challengeId };
   }
 
   #order(endpoint: EnrolmentEndpoint, { csr }: EnrolmentRequest, issuer: OpenAuthority): CertificateOrder | Failure {
@@ -200,39 +222,47 @@ export class Enrolment {
     };
   }
 
-  /** `ended` is the same transaction as it ended long ago, which is then opened again. */
+  /**
+   * Records the intent, together with a last look at the challenge: one that was deleted meanwhile authorises nothing. `ended` is the same
+   * transaction as it ended long ago, which is then opened again.
+   */
   async #issue(
     endpoint: EnrolmentEndpoint,
     request: EnrolmentRequest,
     order: CertificateOrder,
-    ended: TransactionRow | undefined,
-  ): Promise<IssuedCertificate> {
+    { challengeId, ended }: Authorisation & { ended: TransactionRow | undefined },
+  ): Promise<IssuedCertificate | Failure> {
     const { system, certificates } = this.#parts;
     const transactionRowId = ended?.transaction_row_id ?? uuidV7(system);
     const now = system.now();
     const { transactionId, csrHash, signerKeyHash } = transactionKey(request);
     const issued = await certificates.issue(order, {
       ...this.#alongside(endpoint, request, transactionRowId),
-      atIntent: (query, certificateId) =>
-        ended === undefined
-          ? insertTransaction(query, {
-              transaction_row_id: transactionRowId,
-              connector_id: endpoint.connectorId,
-              transaction_id: transactionId,
-              csr_hash: csrHash,
-              signer_key_hash: signerKeyHash,
-              status: 'ISSUING',
-              certificate_id: certificateId,
-              reason: null,
-              created_at: now,
-              updated_at: now,
-            })
-          : restartTransaction(query, transactionRowId, { fromCertificateId: certificateIdOf(ended), certificateId, updatedAt: now }),
+      atIntent: async (query, certificateId) => {
+        const challenges = await listChallengeMacs(query, endpoint.connectorId);
+        if (!challenges.some(({ challenge_id }) => challenge_id === challengeId)) return false;
+        if (ended !== undefined) {
+          return restartTransaction(query, transactionRowId, { fromCertificateId: certificateIdOf(ended), certificateId, updatedAt: now });
+        }
+        return insertTransaction(query, {
+          transaction_row_id: transactionRowId,
+          connector_id: endpoint.connectorId,
+          transaction_id: transactionId,
+          csr_hash: csrHash,
+          signer_key_hash: signerKeyHash,
+          status: 'ISSUING',
+          certificate_id: certificateId,
+          reason: null,
+          created_at: now,
+          updated_at: now,
+        });
+      },
     });
     if (issued !== undefined) return issued;
+    // Given up: another request with the same transaction came first, or else the challenge is gone.
     const seen = await this.#findTransaction(endpoint, request);
-    if (seen === undefined) throw new Error('a transaction conflicts with one that is not there');
-    return this.#resume(endpoint, request, order, seen);
+    const isAnothers = seen !== undefined && seen.certificate_id !== ended?.certificate_id;
+    return isAnothers ? this.#resume(endpoint, request, order, seen) : invalidChallenge;
   }
 
   async #resume(
