@@ -1,8 +1,9 @@
 /** What the codec costs: decoding a PKIOperation without its cryptography, opening it whole and encoding its answer, beside one RSA-2048 signature. */
 import { randomBytes, sign } from 'node:crypto';
 import { contentCiphers, digests } from '../src/base/pki/algorithms.ts';
-import { parseEnvelopedData } from '../src/base/pki/enveloped-data.ts';
+import { type KeyPair, parseEnvelopedData } from '../src/base/pki/enveloped-data.ts';
 import { encodeCertRep, openCertificationRequest, parsePkiMessage } from '../src/fronts/scep/pki-message.ts';
+import { createBrokenEnvelopes } from '../test/support/broken-envelopes.ts';
 import {
   createCaAndRa,
   createCsr,
@@ -60,7 +61,13 @@ export function measureCodec(): Measurement {
     openCertificationRequest(parsePkiMessage(messageOf(turn)), { keyPairs: [ra], policy: defaultPolicy, randomBytes }),
   );
   const encodeReply = candidate(25, () => encodeCertRep(request, result, reply, randomBytes));
-  measure([parse, rsa2048Sign, open, encodeReply]);
+  const { failures, successes } = createBrokenEnvelopes({ ra, client });
+  const opening = (message: Uint8Array) => candidate(5, () => tryToOpen(message, ra));
+  const succeeding = opening(successes[0] ?? Buffer.alloc(0));
+  // Of these anyone can see what is wrong, before the key is used.
+  const failing = failures.filter(([name]) => !/encryptedKey is|whole number/.test(name)).map(([, message]) => opening(message));
+  measure([parse, rsa2048Sign, open, encodeReply, succeeding, ...failing]);
+  const failingOverSucceeding = failing.map(({ micros }) => median(micros) / median(succeeding.micros));
 
   const figures = {
     parseMicros: median(parse.micros),
@@ -68,6 +75,8 @@ export function measureCodec(): Measurement {
     parseOverSign: median(parse.micros) / median(rsa2048Sign.micros),
     openMicros: median(open.micros),
     encodeCertRepMicros: median(encodeReply.micros),
+    fastestFailureOverSuccess: Math.min(...failingOverSucceeding),
+    slowestFailureOverSuccess: Math.max(...failingOverSucceeding),
     messageBytes: messageOf(0).length,
   };
   return {
@@ -78,9 +87,21 @@ export function measureCodec(): Measurement {
       ['parse / signature', `${figures.parseOverSign.toFixed(4)} (must be below ${parseOverSignMax})`],
       ['open: parse, verify, decrypt, parse the CSR', `${figures.openMicros.toFixed(1)} µs`],
       ['encode a CertRep: encrypt, sign', `${figures.encodeCertRepMicros.toFixed(1)} µs`],
+      [
+        `open, wrong behind the RA key in ${failing.length} ways`,
+        `${figures.fastestFailureOverSuccess.toFixed(2)} to ${figures.slowestFailureOverSuccess.toFixed(2)} of a success`,
+      ],
     ],
     figures,
   };
+}
+
+function tryToOpen(message: Uint8Array, ra: KeyPair): void {
+  try {
+    openCertificationRequest(parsePkiMessage(message), { keyPairs: [ra], policy: defaultPolicy, randomBytes });
+  } catch {
+    // Only its time is of interest.
+  }
 }
 
 function candidate(times: number, run: (turn: number) => unknown): Candidate {

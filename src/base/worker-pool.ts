@@ -60,6 +60,7 @@ export class WorkerPool implements Workers, AsyncDisposable {
   /** Rejects with OverloadError when the queue is full. */
   run<Input, Output>({ module, name }: Task<Input, Output>, input: Input): Promise<Output> {
     return new Promise<Output>((resolve, reject) => {
+      if (this.#closing) return reject(new Error('the worker pool is closed'));
       if (this.#queue.length >= workerPoolLimits.queuedJobsMax) return reject(new OverloadError('Too many requests are waiting.'));
       this.#queue.push({ module, name, input, resolve, reject });
       this.#dispatch();
@@ -90,24 +91,28 @@ export class WorkerPool implements Workers, AsyncDisposable {
       this.#dispatch();
     });
     // A worker only ends on a bug or when memory ran out: its jobs are lost, the pool is not.
-    worker.thread.on('error', error => this.#replace(worker, error instanceof Error ? error : new Error(String(error))));
+    let cause: unknown;
+    worker.thread.on('error', error => {
+      cause = error;
+    });
+    worker.thread.on('exit', () => this.#replace(worker, new Error('a worker thread ended', { cause })));
     // Only work under way keeps the process alive.
     worker.thread.unref();
     return worker;
   }
 
   #replace(worker: PoolWorker, error: Error): void {
-    const index = this.#workers.indexOf(worker);
-    if (index >= 0 && !this.#closing) this.#workers[index] = this.#start();
+    if (this.#closing) return;
+    this.#workers[this.#workers.indexOf(worker)] = this.#start();
     for (const job of worker.jobs.values()) job.reject(error);
     this.#dispatch();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closing = true;
+    const closed = new Error('the worker pool is closed');
+    for (const job of [...this.#queue.splice(0), ...this.#workers.flatMap(({ jobs }) => [...jobs.values()])]) job.reject(closed);
     await Promise.all(this.#workers.map(({ thread }) => thread.terminate()));
-    const stopped = new Error('the worker pool is closed');
-    for (const job of [...this.#queue, ...this.#workers.flatMap(({ jobs }) => [...jobs.values()])]) job.reject(stopped);
   }
 }
 
