@@ -21,6 +21,7 @@ import { type Enrolled, enroll } from './client/enroll.ts';
 import { OptionError, ScepClientError } from './client/scep-client.ts';
 import { type Config, ConfigError, describeConfig, readConfig } from './config.ts';
 import { openInstallation, type RunningServer, startServer } from './server.ts';
+import { formatCredentials } from './service/access-keys.ts';
 
 const exitStatus = { failure: 1, wrongUsage: 2 } as const;
 const ownerOnly = 0o600;
@@ -226,8 +227,7 @@ async function createAccessKey({ account, name, duration }: AccountArgument & { 
     ...(name !== undefined && { name }),
     ...(duration !== undefined && { durationSeconds: duration }),
   });
-  const token = key.sessionToken === undefined ? '' : `aws_session_token = ${key.sessionToken}\n`;
-  process.stdout.write(`[default]\naws_access_key_id = ${key.accessKeyId}\naws_secret_access_key = ${key.secretAccessKey}\n${token}`);
+  process.stdout.write(formatCredentials(key));
 }
 
 async function listAccessKeys({ account }: AccountArgument): Promise<void> {

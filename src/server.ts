@@ -24,7 +24,7 @@ import { encodeException } from './fronts/api/rest-json.ts';
 import { type HttpRequest, type HttpResponse, type Listener, type ListenerOptions, listen } from './fronts/listener.ts';
 import { createScepHandler } from './fronts/scep/handler.ts';
 import { isTlsCertificateGood, readTlsFiles, type TlsFiles, watchTlsFiles } from './fronts/tls-files.ts';
-import { AccessKeys } from './service/access-keys.ts';
+import { AccessKeys, formatCredentials } from './service/access-keys.ts';
 import { Audit } from './service/audit.ts';
 import { bootstrap, type Credentials, confirmFirstStart, type FirstStart } from './service/bootstrap.ts';
 import { CertificateAuthorities } from './service/certificate-authorities.ts';
@@ -284,15 +284,14 @@ function plain(statusCode: number, text: string): HttpResponse {
   return { statusCode, headers: { 'content-type': 'text/plain' }, body: `${text}\n` };
 }
 
-/** AWS's shared credentials file, which its SDKs and its CLI read. */
+/** The file in which the administrator finds the first access key. */
 function credentialsFile(file: string): Credentials {
   return {
     async findAccessKeyId() {
       const text = await readFile(file, 'utf8').catch(() => '');
       return /^aws_access_key_id = (\w+)$/m.exec(text)?.[1];
     },
-    save: ({ accessKeyId, secretAccessKey }) =>
-      writePrivate(file, `[default]\naws_access_key_id = ${accessKeyId}\naws_secret_access_key = ${secretAccessKey}\n`),
+    save: key => writePrivate(file, formatCredentials(key)),
   };
 }
 

@@ -2,6 +2,7 @@
 import { createCipheriv, createDecipheriv, createHmac, createSecretKey, hkdfSync, type KeyObject } from 'node:crypto';
 import { link, open, readFile, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { systemErrorCode } from '../base/start-error.ts';
 import type { System } from '../base/system.ts';
 
 export interface KeyProtector {
@@ -139,8 +140,8 @@ async function readMasterKey(file: string): Promise<Uint8Array | undefined> {
     text = await readFile(file, 'latin1');
   } catch (cause) {
     if (cause instanceof KeyProtectorError) throw cause;
-    if (errorCode(cause) === 'ENOENT') return undefined;
-    throw new KeyProtectorError(`The master key ${file} cannot be read (${errorCode(cause)}). Let this user read it.`, { cause });
+    if (systemErrorCode(cause) === 'ENOENT') return undefined;
+    throw new KeyProtectorError(`The master key ${file} cannot be read (${systemErrorCode(cause)}). Let this user read it.`, { cause });
   }
   try {
     return parseMasterKey(text);
@@ -165,9 +166,9 @@ async function makeMasterKey(file: string, system: System): Promise<void> {
     await link(draft, file);
     await syncDirectory(dirname(file));
   } catch (cause) {
-    if (errorCode(cause) !== 'EEXIST') {
+    if (systemErrorCode(cause) !== 'EEXIST') {
       throw new KeyProtectorError(
-        `The master key ${file} cannot be made (${errorCode(cause)}). Check that its directory exists and that this user may write there.`,
+        `The master key ${file} cannot be made (${systemErrorCode(cause)}). Check that its directory exists and that this user may write there.`,
         { cause },
       );
     }
@@ -185,8 +186,4 @@ async function syncDirectory(directory: string): Promise<void> {
   } finally {
     await handle.close();
   }
-}
-
-function errorCode(error: unknown): string {
-  return error instanceof Error && 'code' in error ? String(error.code) : 'unknown error';
 }

@@ -1,6 +1,6 @@
 /** SCEP's pkiMessage (RFC 8894 section 3) as a client sees it: requests encoded, CertRep verified and decoded. */
 import { sign } from 'node:crypto';
-import { type AlgorithmPolicy, type ContentCipher, contentCipherByOid, type Digest } from '../base/pki/algorithms.ts';
+import { type AlgorithmPolicy, type ContentCipher, type Digest } from '../base/pki/algorithms.ts';
 import { Tag } from '../base/pki/asn1.ts';
 import { octetString, printableString } from '../base/pki/der.ts';
 import { encodeEnvelopedData, findOpening, type KeyPair, openContent, parseEnvelopedData } from '../base/pki/enveloped-data.ts';
@@ -105,11 +105,10 @@ function readFailure(signerInfo: SignerInfo): { failInfo: FailInfoName; failInfo
 
 function openCertificates(eContent: Uint8Array | undefined, { signer, policy, randomBytes }: CertRepExpectation): readonly Certificate[] {
   if (eContent === undefined || eContent.length === 0) throw malformed('a CertRep of SUCCESS without a certificate');
-  const enveloped = parseEnvelopedData(eContent);
-  const opening = findOpening(enveloped, [signer]);
-  const cipher = contentCipherByOid.get(enveloped.contentEncryptionAlgorithm.oid)?.name;
-  if (cipher === undefined || !policy.contentCiphers.has(cipher))
-    throw new PkiError('unsupportedAlgorithm', `an answer encrypted with ${cipher}`);
+  const opening = findOpening(parseEnvelopedData(eContent), [signer]);
+  if (!policy.contentCiphers.has(opening.cipher.name)) {
+    throw new PkiError('unsupportedAlgorithm', `an answer encrypted with ${opening.cipher.name}`);
+  }
   const { content, intact } = openContent(opening, randomBytes);
   if (!intact) throw malformed('the answer cannot be decrypted');
   return parseSignedData(content).certificates;

@@ -130,6 +130,12 @@ export class AccessKeys {
   }
 }
 
+/** As AWS's shared credentials file, which its SDKs and its CLI read. */
+export function formatCredentials({ accessKeyId, secretAccessKey, sessionToken }: NewAccessKey): string {
+  const token = sessionToken === undefined ? '' : `aws_session_token = ${sessionToken}\n`;
+  return `[default]\naws_access_key_id = ${accessKeyId}\naws_secret_access_key = ${secretAccessKey}\n${token}`;
+}
+
 function checkRequest(accountId: string, name: string, durationSeconds: number | undefined): void {
   if (!accountIdForm.test(accountId)) throw validationException('An account id is 12 digits.');
   if (!nameForm.test(name)) throw validationException('An access key name is 1 to 64 letters, digits or _ + = , . @ -');

@@ -1,16 +1,15 @@
 /** Connectors along their arrows, by AWS's own client against the whole server: CREATING to ACTIVE or FAILED, DELETING to gone. */
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
-import PcaConnectorScep from 'aws-sdk/clients/pcaconnectorscep.js';
+import type PcaConnectorScep from 'aws-sdk/clients/pcaconnectorscep.js';
 import { listChallengeMacs } from '../../src/backends/store/challenges.ts';
 import { findConnectorById } from '../../src/backends/store/connectors.ts';
 import { listRaKeys } from '../../src/backends/store/ra-keys.ts';
 import { listTags } from '../../src/backends/store/tags.ts';
 import { parseSignedData } from '../../src/base/pki/signed-data.ts';
 import { parseConnectorArn } from '../../src/base/resources.ts';
+import { createApiClient } from '../support/api-client.ts';
 import { startTemporaryServer, type TemporaryServer } from '../support/temporary-server.ts';
 
 const settleTimeoutMs = 20_000;
@@ -22,7 +21,7 @@ describe('a connector', () => {
 
   before(async () => {
     server = await startTemporaryServer();
-    client = await clientOf(server);
+    client = createApiClient(server.apiUrl, server.credentialsFile);
     const { Connectors: [first] = [] } = await client.listConnectors().promise();
     CertificateAuthorityArn = first?.CertificateAuthorityArn ?? '';
   });
@@ -89,7 +88,7 @@ describe('a connector', () => {
       await query.deleteFrom('ra_keys').where('connector_id', '=', connectorId).execute();
       await query.updateTable('connectors').set({ status: 'CREATING' }).where('connector_id', '=', connectorId).execute();
     });
-    client = await clientOf(server);
+    client = createApiClient(server.apiUrl, server.credentialsFile);
     assert.equal((await settled(ConnectorArn)).Status, 'ACTIVE');
   });
 
@@ -107,7 +106,7 @@ describe('a connector', () => {
         await setAuthority(status);
         await server.database.query.updateTable('connectors').set({ status: 'CREATING' }).where('connector_id', '=', connectorId).execute();
       });
-      client = await clientOf(server);
+      client = createApiClient(server.apiUrl, server.credentialsFile);
       const failed = await settled(ConnectorArn);
       assert.deepEqual([failed.Status, failed.StatusReason, failed.Endpoint], ['FAILED', StatusReason, undefined]);
       await setAuthority('ACTIVE');
@@ -127,10 +126,3 @@ describe('a connector', () => {
     assert.equal((await fetch(`${server.url}?operation=GetCACert`)).status, 200);
   });
 });
-
-async function clientOf(server: TemporaryServer): Promise<PcaConnectorScep> {
-  const text = await readFile(join(server.dataDir, 'credentials'), 'utf8');
-  const value = (name: string) => new RegExp(`^${name} = (.*)$`, 'm').exec(text)?.[1] ?? '';
-  const credentials = { accessKeyId: value('aws_access_key_id'), secretAccessKey: value('aws_secret_access_key') };
-  return new PcaConnectorScep({ endpoint: server.apiUrl, region: 'us-east-1', maxRetries: 0, credentials });
-}

@@ -157,7 +157,6 @@ export function subjectAltNameExtension(names: readonly { der: Uint8Array }[], c
 function parseGeneralName(element: Element): GeneralName {
   const type = generalNameTypes[element.tag - Tag.context(0)];
   if (type === undefined) throw malformed('a GeneralName of unknown type');
-  const der = toDer(element);
   switch (type) {
     case 'rfc822Name':
     case 'dNSName':
@@ -168,15 +167,15 @@ function parseGeneralName(element: Element): GeneralName {
     case 'directoryName': {
       const [name] = element.elements('directoryName');
       if (name === undefined) throw malformed('an empty directoryName');
-      return { type, der, value: formatName(new Name(name)) };
+      return { type, der: toDer(element), value: formatName(new Name(name)) };
     }
     case 'otherName':
       return parseOtherName(element);
     case 'registeredID':
-      return { type, der, value: element.oid() };
+      return { type, der: toDer(element), value: element.oid() };
     case 'x400Address':
     case 'ediPartyName':
-      return { type, der, value: Buffer.from(element.bytes).toString('hex') };
+      return { type, der: toDer(element), value: Buffer.from(element.bytes).toString('hex') };
     default:
       return type satisfies never;
   }

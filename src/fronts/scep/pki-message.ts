@@ -2,13 +2,14 @@
 import { sign } from 'node:crypto';
 import {
   type AlgorithmPolicy,
-  algorithmName,
   type ContentCipher,
+  contentCipherByOid,
   contentCiphers,
   type Digest,
   digestByOid,
   digests,
   requireDigest,
+  unsupportedAlgorithm,
 } from '../../base/pki/algorithms.ts';
 import { octetString, printableString, utf8String } from '../../base/pki/der.ts';
 import {
@@ -103,21 +104,19 @@ function parseEnvelope({ eContent }: SignedData): EnvelopedData {
 }
 
 /** Names every refused algorithm at once, so that an administrator changes the client once. */
-function refuseAlgorithms(signerInfo: SignerInfo, enveloped: EnvelopedData, policy: AlgorithmPolicy): void {
-  const cipherOid = enveloped.contentEncryptionAlgorithm.oid;
-  const refused: string[] = [];
-  const cipherAccepted = [...policy.contentCiphers].some(name => contentCiphers[name].oid === cipherOid);
-  if (!cipherAccepted) refused.push(`Unsupported algorithm: ${describe(cipherOid)}. Use AES-128-CBC or AES-256-CBC.`);
-  const digest = digestByOid.get(signerInfo.digestAlgorithm.oid);
-  if (digest === undefined || !policy.digests.has(digest.name)) {
-    refused.push(`Unsupported algorithm: ${describe(signerInfo.digestAlgorithm.oid)}. Use SHA-256.`);
+function refuseAlgorithms(signerInfo: SignerInfo, { contentEncryptionAlgorithm }: EnvelopedData, policy: AlgorithmPolicy): void {
+  const refused: PkiError[] = [];
+  const cipher = contentCipherByOid.get(contentEncryptionAlgorithm.oid);
+  if (cipher === undefined || !policy.contentCiphers.has(cipher.name)) {
+    refused.push(unsupportedAlgorithm(contentEncryptionAlgorithm.oid, 'AES-128-CBC or AES-256-CBC'));
   }
-  if (refused.length > 0) throw new PkiError('unsupportedAlgorithm', refused.join(' '));
+  if (acceptedDigest(signerInfo, policy) === undefined) refused.push(unsupportedAlgorithm(signerInfo.digestAlgorithm.oid, 'SHA-256'));
+  if (refused.length > 0) throw new PkiError('unsupportedAlgorithm', refused.map(({ message }) => message).join(' '));
 }
 
-function describe(oid: string): string {
-  const name = algorithmName(oid);
-  return name === oid ? oid : `${oid} (${name})`;
+function acceptedDigest({ digestAlgorithm }: SignerInfo, policy: AlgorithmPolicy): Digest | undefined {
+  const digest = digestByOid.get(digestAlgorithm.oid);
+  return digest && policy.digests.has(digest.name) ? digest : undefined;
 }
 
 /**
@@ -186,7 +185,6 @@ export function encodeCertRep(
 
 /** What an answer uses when the request's own algorithms are unknown or refused: the RFC's mandatory set (section 2.9). */
 export function defaultReply(signerInfo: SignerInfo, policy: AlgorithmPolicy): Omit<ReplyAlgorithms, 'keyPair'> {
-  const asked = digestByOid.get(signerInfo.digestAlgorithm.oid);
-  const digest = asked && policy.digests.has(asked.name) ? asked : digests['SHA-256'];
+  const digest = acceptedDigest(signerInfo, policy) ?? digests['SHA-256'];
   return { digest, cipher: contentCiphers['AES-128-CBC'], keyTransport: { scheme: 'PKCS1' } };
 }
