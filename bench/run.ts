@@ -22,6 +22,13 @@ const benchmarks = new Map<string, Benchmark>([
       measure: async () => (await import('./codec.ts')).measureCodec(),
     },
   ],
+  [
+    'api',
+    {
+      about: 'GetConnector under 32 signed callers: latencies, and the share of signature and authorisation',
+      measure: async () => (await import('./api.ts')).measureApi(),
+    },
+  ],
 ]);
 
 process.exitCode = await main(process.argv.slice(2));

@@ -7,6 +7,7 @@ import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import { type Logger, pino } from 'pino';
 import pretty from 'pino-pretty';
 import packageJson from '../package.json' with { type: 'json' };
+import { addAdministration } from './administration.ts';
 import { KeyProtectorError } from './backends/key-protector.ts';
 import { StoreError } from './backends/store/database.ts';
 import { ServiceException } from './base/errors.ts';
@@ -20,8 +21,7 @@ import { examine } from './client/doctor.ts';
 import { type Enrolled, enroll } from './client/enroll.ts';
 import { OptionError, ScepClientError } from './client/scep-client.ts';
 import { type Config, ConfigError, describeConfig, readConfig } from './config.ts';
-import { openInstallation, type RunningServer, startServer } from './server.ts';
-import { formatCredentials } from './service/access-keys.ts';
+import { type RunningServer, startServer } from './server.ts';
 
 const exitStatus = { failure: 1, wrongUsage: 2 } as const;
 const ownerOnly = 0o600;
@@ -59,24 +59,7 @@ program
 
 program.command('check-config').description('print the effective configuration, or every mistake in it').action(checkConfig);
 
-const accessKey = program.command('access-key').description('administer the credentials of the API');
-accessKey
-  .command('create')
-  .description('make an access key and print it as an AWS credentials file')
-  .option('--account <id>', 'the account, 12 digits (default: SCEP_ACCOUNT)')
-  .option('--name <name>', 'whom or what it is for')
-  .option('--duration <time>', 'make a temporary key with a session token: 15m, 1h, 36h', parseDuration)
-  .action(createAccessKey);
-accessKey
-  .command('list')
-  .description('list the access keys of an account')
-  .option('--account <id>', 'the account, 12 digits (default: SCEP_ACCOUNT)')
-  .action(listAccessKeys);
-accessKey
-  .command('delete <access-key-id>')
-  .description('delete an access key; requests signed with it are refused at once')
-  .option('--account <id>', 'the account, 12 digits (default: SCEP_ACCOUNT)')
-  .action(deleteAccessKey);
+addAdministration(program, { print: text => console.log(text), createLog });
 
 async function serve(): Promise<void> {
   const { config, secrets } = readConfig();
@@ -86,6 +69,8 @@ async function serve(): Promise<void> {
   if (server.firstStart?.connector) printFirstStart(config, server);
   else console.log(`Ready. The API is at http://${server.addresses.api}.`);
   await server.confirmFirstStart();
+  // What logrotate and its like send after they have moved a file away. Without an audit file it means what it always does.
+  if (config.auditFile !== undefined) process.on('SIGHUP', () => server.reopenAuditFile());
   await stopped;
   log.info('stopping: the requests under way are answered first');
   await server[Symbol.asyncDispose]();
@@ -214,51 +199,8 @@ function checkConfig(): void {
   console.log(describeConfig(config));
 }
 
-interface AccountArgument {
-  account?: string;
-}
-
-async function createAccessKey({ account, name, duration }: AccountArgument & { name?: string; duration?: number }): Promise<void> {
-  const { config, secrets } = readConfig();
-  await using installation = await openInstallation(config, secrets);
-  const accountId = account ?? config.account;
-  const key = await installation.accessKeys.createAccessKey({
-    accountId,
-    ...(name !== undefined && { name }),
-    ...(duration !== undefined && { durationSeconds: duration }),
-  });
-  process.stdout.write(formatCredentials(key));
-}
-
-async function listAccessKeys({ account }: AccountArgument): Promise<void> {
-  const { config, secrets } = readConfig();
-  await using installation = await openInstallation(config, secrets);
-  for (const key of await installation.accessKeys.listAccessKeys(account ?? config.account)) {
-    const expiry = key.expiresAt === undefined ? 'permanent' : `expires ${new Date(key.expiresAt).toISOString()}`;
-    console.log(`${key.accessKeyId}  ${new Date(key.createdAt).toISOString()}  ${expiry}  ${key.name}`);
-  }
-}
-
-async function deleteAccessKey(accessKeyId: string, { account }: AccountArgument): Promise<void> {
-  const { config, secrets } = readConfig();
-  await using installation = await openInstallation(config, secrets);
-  const accountId = account ?? config.account;
-  if (!(await installation.accessKeys.deleteAccessKey({ accountId, accessKeyId }))) {
-    throw new StartError(`There is no access key ${accessKeyId} in account ${accountId}: \`access-key list\` shows those there are.`);
-  }
-  console.log(`Deleted ${accessKeyId}.`);
-}
-
 function collect(value: string, previous: string[]): string[] {
   return [...previous, value];
-}
-
-/** Seconds. */
-function parseDuration(text: string): number {
-  const [, count, unit] = /^(\d{1,6})([smh])$/.exec(text) ?? [];
-  const unitSeconds = { s: 1, m: 60, h: 3600 }[unit ?? ''];
-  if (count === undefined || unitSeconds === undefined) throw new InvalidArgumentError('Write a number and s, m or h, for example 1h.');
-  return Number(count) * unitSeconds;
 }
 
 /** What these say is meant for the person at the command line; anything else is a bug. */

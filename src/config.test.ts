@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { describe, it } from 'node:test';
-import { ConfigError, describeConfig, parseConfig, settings } from './config.ts';
+import { ConfigError, describeConfig, parseConfig } from './config.ts';
+import { allSettings } from './settings.ts';
 
 type Environment = Record<string, string | undefined>;
 
@@ -22,7 +23,7 @@ function mistakesOf(env: Environment): readonly string[] {
 describe('parseConfig', () => {
   it('needs no setting at all', () => {
     const { config, secrets } = parseConfig({});
-    const { workers, ...rest } = config;
+    const { workers, quotas, ...rest } = config;
     assert.deepEqual(rest, {
       dataDir: resolve('data'),
       store: { engine: 'sqlite', file: resolve('data/scep.db') },
@@ -37,7 +38,12 @@ describe('parseConfig', () => {
       logLevel: 'info',
       logFormat: 'auto',
       caKeyAlgorithm: 'RSA_2048',
+      vpcEndpoints: new Map(),
+      publicationUrl: 'http://localhost:8081',
+      auditRetentionDays: 90,
     });
+    assert.equal(quotas.resources.CONNECTORS, 20);
+    assert.equal(quotas.rates.CreateChallenge, 5);
     assert.ok(workers >= 1 && workers <= 64);
     assert.deepEqual(secrets, { masterKeyFile: resolve('data/master.key') });
   });
@@ -61,8 +67,18 @@ describe('parseConfig', () => {
       SCEP_LOG_LEVEL: 'debug',
       SCEP_LOG_FORMAT: 'pretty',
       SCEP_CA_KEY_ALGORITHM: 'EC_secp384r1',
+      SCEP_VPC_ENDPOINTS: 'vpce-01234567=https://scep.plant.example:9443/,vpce-0123456789abcdef0',
+      SCEP_PUBLICATION_URL: 'http://pki.example.com/',
+      SCEP_AUDIT_FILE: '/var/log/scep/audit.json',
+      SCEP_AUDIT_RETENTION_DAYS: 'off',
+      SCEP_QUOTA_CONNECTORS: '1000',
+      SCEP_RATE_ISSUE_CERTIFICATE: 'off',
     });
-    assert.deepEqual(config, {
+    const { quotas, ...rest } = config;
+    assert.equal(quotas.resources.CONNECTORS, 1000);
+    assert.equal(quotas.resources.CHALLENGES, 5);
+    assert.equal(quotas.rates.IssueCertificate, Number.POSITIVE_INFINITY);
+    assert.deepEqual(rest, {
       dataDir: '/var/lib/scep',
       store: { engine: 'sqlite', file: '/var/lib/scep/scep.db' },
       apiListen: { host: '::1', port: 0 },
@@ -77,6 +93,13 @@ describe('parseConfig', () => {
       logLevel: 'debug',
       logFormat: 'pretty',
       caKeyAlgorithm: 'EC_secp384r1',
+      vpcEndpoints: new Map([
+        ['vpce-01234567', 'https://scep.plant.example:9443'],
+        ['vpce-0123456789abcdef0', undefined],
+      ]),
+      publicationUrl: 'http://pki.example.com',
+      auditFile: '/var/log/scep/audit.json',
+      auditRetentionDays: Number.POSITIVE_INFINITY,
     });
     assert.deepEqual(secrets, { masterKey, masterKeyFile: '/var/lib/scep/master.key' });
   });
@@ -106,12 +129,17 @@ describe('a mistake', () => {
     SCEP_REGION: ['europe', 'US-EAST-1', 'us-east-0'],
     SCEP_ACCOUNT: ['1', '12345678901x', '1234567890123'],
     SCEP_BOOTSTRAP: ['yes'],
-    SCEP_COMPATIBILITY: ['AWS', 'aws'],
+    SCEP_COMPATIBILITY: ['AWS', 'strict'],
     SCEP_MASTER_KEY: ['secret', `${masterKey}=`, masterKey.replaceAll('M', '-')],
     SCEP_WORKERS: ['0', '65', '1.5', '-1', 'two', '1e1'],
     SCEP_LOG_LEVEL: ['verbose'],
     SCEP_LOG_FORMAT: ['auto'],
-    SCEP_CA_KEY_ALGORITHM: ['RSA_1024', 'rsa_2048'],
+    SCEP_CA_KEY_ALGORITHM: ['RSA_1024', 'rsa_2048', 'ML_DSA_65'],
+    SCEP_VPC_ENDPOINTS: ['vpce-1', 'vpce-0123456G', 'vpce-01234567=ftp://h', 'vpce-01234567,vpce-01234567=https://h', ',', 'https://h'],
+    SCEP_PUBLICATION_URL: ['pki.example.com', 'ldap://h'],
+    SCEP_AUDIT_RETENTION_DAYS: ['0', '-1', '1.5', 'ever'],
+    SCEP_QUOTA_CHALLENGES: ['0', '-1', 'none', '1e3', '1234567890'],
+    SCEP_RATE_CREATE_CHALLENGE: ['0', '0.5'],
   };
 
   for (const [name, texts] of Object.entries(wrong)) {
@@ -183,6 +211,11 @@ describe('describeConfig', () => {
       SCEP_TLS_CERT: 'c.pem',
       SCEP_TLS_KEY: 'k.pem',
       SCEP_BOOTSTRAP: 'off',
+      SCEP_VPC_ENDPOINTS: 'vpce-01234567=https://scep.plant.example:9443,vpce-0123456789abcdef0',
+      SCEP_AUDIT_FILE: '/var/log/scep/audit.json',
+      SCEP_AUDIT_RETENTION_DAYS: 'off',
+      SCEP_QUOTA_CONNECTORS: '1000',
+      SCEP_RATE_ISSUE_CERTIFICATE: 'off',
     };
     const { config } = parseConfig(env);
     const described = describeConfig(config)
@@ -200,7 +233,7 @@ describe('docs/configuration.md', () => {
   const text = readFileSync(join(import.meta.dirname, '../docs/configuration.md'), 'utf8');
 
   it('lists the settings with their defaults and meanings, in the order of the table, and no other', () => {
-    const rows = Object.entries<{ default?: string; defaultMeaning?: string; meaning: string }>(settings).map(([name, setting]) => {
+    const rows = Object.entries(allSettings).map(([name, setting]) => {
       const value = setting.default === undefined ? (setting.defaultMeaning ?? 'not set') : `\`${setting.default}\``;
       return `| \`${name}\` | ${value} | ${setting.meaning} |`;
     });

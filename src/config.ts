@@ -1,13 +1,13 @@
 /** Reads the environment into one frozen Config and separate Secrets: the only reader of process.env. */
 import { availableParallelism } from 'node:os';
 import { join, resolve } from 'node:path';
-import { z } from 'zod';
+import type { z } from 'zod';
+import type { KeyAlgorithm } from './base/private-ca.ts';
+import { type Quotas, type RateQuotaName, type ResourceQuotaName, rateQuotas, resourceQuotas } from './base/quotas.ts';
+import { allSettings, type Listen, type logLevels, quotaSetting, rateSetting, type settings, workersMax } from './settings.ts';
 
-/** Where a listener listens. Port 0 lets the operating system choose. */
-export interface Listen {
-  readonly host: string;
-  readonly port: number;
-}
+const resourceQuotaNames = Object.keys(resourceQuotas) as ResourceQuotaName[];
+const rateQuotaNames = Object.keys(rateQuotas) as RateQuotaName[];
 
 export interface Config {
   readonly dataDir: string;
@@ -20,12 +20,19 @@ export interface Config {
   readonly region: string;
   readonly account: string;
   readonly bootstrap: boolean;
-  readonly compatibility: 'clients';
+  readonly compatibility: 'clients' | 'aws';
   readonly workers: number;
   readonly logLevel: (typeof logLevels)[number];
   /** `auto` is json, or pretty on a terminal: only the command line knows whether it has one. */
   readonly logFormat: 'json' | 'pretty' | 'auto';
-  readonly caKeyAlgorithm: (typeof caKeyAlgorithms)[number];
+  readonly caKeyAlgorithm: KeyAlgorithm;
+  /** URL by endpoint id; undefined where there is none yet. */
+  readonly vpcEndpoints: ReadonlyMap<string, string | undefined>;
+  readonly publicationUrl: string;
+  readonly auditFile?: string;
+  /** Infinity: for ever. */
+  readonly auditRetentionDays: number;
+  readonly quotas: Quotas;
 }
 
 /** What must never be printed, apart from Config so that printing a Config is safe. */
@@ -46,160 +53,7 @@ export class ConfigError extends Error {
   }
 }
 
-const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
-const caKeyAlgorithms = ['RSA_2048', 'RSA_3072', 'RSA_4096', 'EC_prime256v1', 'EC_secp384r1'] as const;
-const workersMax = 64;
 const nearMissesMax = 3;
-
-/** A form of text: `parse` gives the value, or undefined when the text is not one, and then `advice` says what to write instead. */
-function form<T>(parse: (text: string) => T | undefined, advice: string) {
-  return z.string().transform((text, context): T => {
-    const value = parse(text);
-    if (value !== undefined) return value;
-    context.addIssue({ code: 'custom', message: advice });
-    return z.NEVER;
-  });
-}
-
-function matching(pattern: RegExp, advice: string) {
-  return form(text => (pattern.test(text) ? text : undefined), advice);
-}
-
-function oneOf<const T extends string>(words: readonly T[]) {
-  return form(text => words.find(word => word === text), `write ${words.slice(0, -1).join(', ')} or ${words.at(-1)}`);
-}
-
-function parseListen(text: string): Listen | undefined {
-  const [, bracketed, name, port] = /^(?:\[([0-9a-f:.]+)\]|([A-Za-z0-9.-]+)):(\d{1,5})$/i.exec(text) ?? [];
-  const host = bracketed ?? name;
-  return host !== undefined && Number(port) <= 65_535 ? { host, port: Number(port) } : undefined;
-}
-
-function parsePublicUrl(text: string): string | undefined {
-  if (!URL.canParse(text) || /[?#\s]/.test(text)) return undefined;
-  const url = new URL(text);
-  const isPlain = (url.protocol === 'https:' || url.protocol === 'http:') && url.username === '' && url.password === '';
-  return isPlain ? url.href.replace(/\/+$/, '') : undefined;
-}
-
-function parseWorkers(text: string): number | undefined {
-  const workers = Number(text);
-  return /^\d+$/.test(text) && workers >= 1 && workers <= workersMax ? workers : undefined;
-}
-
-function parseStore(text: string, context: z.RefinementCtx<string>): 'sqlite' {
-  if (text === 'sqlite') return text;
-  const isPostgres = /^postgres(?:ql)?:/i.test(text);
-  context.addIssue({ code: 'custom', message: isPostgres ? 'PostgreSQL is not in this version: write sqlite' : 'write sqlite' });
-  return z.NEVER;
-}
-
-function parseCompatibility(text: string, context: z.RefinementCtx<string>): 'clients' {
-  if (text === 'clients') return text;
-  context.addIssue({ code: 'custom', message: text === 'aws' ? 'aws is not in this version: write clients' : 'write clients' });
-  return z.NEVER;
-}
-
-const listen = form(parseListen, 'write HOST:PORT, for example 127.0.0.1:8080 or [::1]:8080');
-const listenOrOff = form(
-  text => (text === 'off' ? text : parseListen(text)),
-  'write HOST:PORT, for example 127.0.0.1:8081 or [::1]:8081, or off',
-);
-const path = form(text => text, 'write a path');
-
-interface Setting {
-  /** What holds when it is not set; undefined: nothing, or what `defaultMeaning` says. */
-  readonly default?: string;
-  readonly defaultMeaning?: string;
-  readonly meaning: string;
-  readonly form: z.ZodType<unknown, string>;
-  /** Its text, which is or may hold a password, is in no message. */
-  readonly isHidden?: true;
-}
-
-/** Every setting. docs/configuration.md holds the same table, and a test compares the two. */
-export const settings = {
-  SCEP_DATA_DIR: {
-    default: './data',
-    meaning: 'Directory of the database, the master key, the first credentials and the TLS files.',
-    form: path,
-  },
-  SCEP_STORE: {
-    default: 'sqlite',
-    meaning: 'The store: `sqlite` is a file in the data directory.',
-    form: z.string().transform(parseStore),
-    isHidden: true,
-  },
-  SCEP_API_LISTEN: { default: '127.0.0.1:8080', meaning: 'Address of the API and of the health checks.', form: listen },
-  SCEP_ENROLL_LISTEN: {
-    default: '127.0.0.1:8081',
-    meaning: 'Address of enrolment over plain HTTP (RFC 8894); `off` closes it.',
-    form: listenOrOff,
-  },
-  SCEP_ENROLL_TLS_LISTEN: {
-    default: '127.0.0.1:8443',
-    meaning: 'Address of enrolment over HTTPS; `off` behind a proxy that ends TLS.',
-    form: listenOrOff,
-  },
-  SCEP_TLS_CERT: {
-    defaultMeaning: 'made at first start',
-    meaning: 'PEM file of the HTTPS certificate and its chain; set it together with SCEP_TLS_KEY.',
-    form: path,
-  },
-  SCEP_TLS_KEY: { defaultMeaning: 'made at first start', meaning: 'PEM file of the private key of SCEP_TLS_CERT.', form: path },
-  SCEP_PUBLIC_URL: {
-    default: 'https://localhost:8443',
-    meaning: 'What the Endpoint of every connector begins with: the URL at which devices reach this server.',
-    form: form(parsePublicUrl, 'write an http or https URL without user, query and fragment'),
-    isHidden: true,
-  },
-  SCEP_REGION: {
-    default: 'us-east-1',
-    meaning: 'Region in the ARNs and in the signature scope of API requests.',
-    form: matching(/^[a-z]+(?:-[a-z]+)+-[1-9]\d*$/, 'write a region in the form of AWS, for example us-east-1'),
-  },
-  SCEP_ACCOUNT: {
-    default: '000000000000',
-    meaning: 'Account of the resources made at first start.',
-    form: matching(/^\d{12}$/, 'write 12 digits'),
-  },
-  SCEP_BOOTSTRAP: {
-    default: 'on',
-    meaning: 'Whether an empty store gets a CA, a connector and a challenge; with `off` it gets only the access key of the administrator.',
-    form: oneOf(['on', 'off']),
-  },
-  SCEP_COMPATIBILITY: {
-    default: 'clients',
-    meaning: 'Where SCEP clients and the AWS service want different answers: `clients` (see divergences.md).',
-    form: z.string().transform(parseCompatibility),
-  },
-  SCEP_MASTER_KEY: {
-    meaning: 'The master key itself, 32 bytes in base64, in place of a file. It seals every private key and password at rest.',
-    form: matching(/^[A-Za-z0-9+/]{43}=$/, 'write 32 bytes in base64, for example the output of: openssl rand -base64 32'),
-    isHidden: true,
-  },
-  SCEP_MASTER_KEY_FILE: {
-    defaultMeaning: '`master.key` in the data directory',
-    meaning: 'File that holds the master key; made with mode 0600 at first start when it is missing.',
-    form: path,
-  },
-  SCEP_WORKERS: {
-    defaultMeaning: `number of cores, at most ${workersMax}`,
-    meaning: `Enrolment workers, 1 to ${workersMax}.`,
-    form: form(parseWorkers, `write a whole number from 1 to ${workersMax}`),
-  },
-  SCEP_LOG_LEVEL: { default: 'info', meaning: `Least level that is logged: ${logLevels.join(', ')}.`, form: oneOf(logLevels) },
-  SCEP_LOG_FORMAT: {
-    defaultMeaning: '`json`, or `pretty` on a terminal',
-    meaning: 'Form of the log lines on stderr: `json` or `pretty`.',
-    form: oneOf(['json', 'pretty']),
-  },
-  SCEP_CA_KEY_ALGORITHM: {
-    default: 'RSA_2048',
-    meaning: `Key of the CA made at first start: ${caKeyAlgorithms.join(', ')}.`,
-    form: oneOf(caKeyAlgorithms),
-  },
-} as const satisfies Record<string, Setting>;
 
 type SettingName = keyof typeof settings;
 type Environment = Record<string, string | undefined>;
@@ -241,8 +95,12 @@ export function describeConfig(config: Config): string {
     SCEP_LOG_LEVEL: config.logLevel,
     SCEP_LOG_FORMAT: config.logFormat === 'auto' ? undefined : config.logFormat,
     SCEP_CA_KEY_ALGORITHM: config.caKeyAlgorithm,
+    SCEP_VPC_ENDPOINTS: vpcEndpointsText(config.vpcEndpoints),
+    SCEP_PUBLICATION_URL: config.publicationUrl,
+    SCEP_AUDIT_FILE: config.auditFile,
+    SCEP_AUDIT_RETENTION_DAYS: numberText(config.auditRetentionDays),
   };
-  const lines = Object.entries(texts).filter(([, text]) => text !== undefined);
+  const lines = [...Object.entries(texts), ...quotaTexts(config.quotas)].filter(([, text]) => text !== undefined);
   return lines.map(([name, text]) => `${name}=${text}`).join('\n');
 }
 
@@ -251,10 +109,25 @@ function listenText(at: Listen | undefined): string {
   return `${at.host.includes(':') ? `[${at.host}]` : at.host}:${at.port}`;
 }
 
+function vpcEndpointsText(endpoints: Config['vpcEndpoints']): string | undefined {
+  return endpoints.size === 0 ? undefined : [...endpoints].map(([id, url]) => (url === undefined ? id : `${id}=${url}`)).join(',');
+}
+
+function numberText(value: number): string {
+  return value === Number.POSITIVE_INFINITY ? 'off' : String(value);
+}
+
+function quotaTexts({ resources, rates }: Quotas): [name: string, text: string][] {
+  return [
+    ...resourceQuotaNames.map((name): [string, string] => [quotaSetting(name), numberText(resources[name])]),
+    ...rateQuotaNames.map((name): [string, string] => [rateSetting(name), numberText(rates[name])]),
+  ];
+}
+
 function parseSettings(env: Environment): { values: Values; mistakes: string[] } {
   const values: Record<string, unknown> = {};
   const mistakes: string[] = [];
-  for (const [name, setting] of Object.entries<Setting>(settings)) {
+  for (const [name, setting] of Object.entries(allSettings)) {
     const text = env[name] ?? setting.default;
     if (text === undefined) continue;
     if (text === '') {
@@ -272,7 +145,7 @@ function parseSettings(env: Environment): { values: Values; mistakes: string[] }
 /** A misspelt name would otherwise leave its default in force, unnoticed. SCEP_TEST_… belongs to the test harness. */
 function unknownNames(env: Environment): string[] {
   const unknown = Object.keys(env).filter(
-    name => name.startsWith('SCEP_') && !name.startsWith('SCEP_TEST_') && !Object.hasOwn(settings, name),
+    name => name.startsWith('SCEP_') && !name.startsWith('SCEP_TEST_') && !Object.hasOwn(allSettings, name),
   );
   return unknown.map(name => {
     const near = nearMisses(name);
@@ -282,7 +155,7 @@ function unknownNames(env: Environment): string[] {
 
 function nearMisses(name: string): string[] {
   const distanceMax = Math.max(2, Math.floor(name.length / 4));
-  return Object.keys(settings)
+  return Object.keys(allSettings)
     .map(known => ({ known, distance: editDistance(name, known) }))
     .filter(({ distance }) => distance <= distanceMax)
     .sort((a, b) => a.distance - b.distance)
@@ -344,7 +217,25 @@ function configOf(values: CompleteValues): Config {
     logLevel: values.SCEP_LOG_LEVEL,
     logFormat: values.SCEP_LOG_FORMAT ?? 'auto',
     caKeyAlgorithm: values.SCEP_CA_KEY_ALGORITHM,
+    vpcEndpoints: values.SCEP_VPC_ENDPOINTS ?? new Map(),
+    publicationUrl: values.SCEP_PUBLICATION_URL ?? defaultPublicationUrl(values),
+    ...(values.SCEP_AUDIT_FILE && { auditFile: resolve(values.SCEP_AUDIT_FILE) }),
+    auditRetentionDays: values.SCEP_AUDIT_RETENTION_DAYS,
+    quotas: quotasOf(values),
   });
+}
+
+/** A CRL is fetched over plain HTTP where it can be: checking the certificate of an HTTPS server may need that very CRL. */
+function defaultPublicationUrl({ SCEP_PUBLIC_URL: publicUrl, SCEP_ENROLL_LISTEN: enrollListen }: CompleteValues): string {
+  return enrollListen === 'off' ? publicUrl : `http://${new URL(publicUrl).hostname}:${enrollListen.port}`;
+}
+
+/** Each of these settings has a default, and its form gives a number. */
+function quotasOf(values: Values): Quotas {
+  const all: Readonly<Record<string, unknown>> = values;
+  const resources = resourceQuotaNames.map(name => [name, all[quotaSetting(name)]]);
+  const rates = rateQuotaNames.map(name => [name, all[rateSetting(name)]]);
+  return Object.freeze({ resources: Object.fromEntries(resources), rates: Object.fromEntries(rates) });
 }
 
 function secretsOf(values: CompleteValues): Secrets {

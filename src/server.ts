@@ -1,107 +1,49 @@
 /** The composition root: builds the parts in dependency order, binds the fronts to their listeners, starts and stops. */
-import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { readFile, rename, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { FastifyBaseLogger } from 'fastify';
-import {
-  type KeyProtector,
-  LocalKeyProtector,
-  loadMasterKey,
-  makeMasterKeyCheck,
-  parseMasterKey,
-  verifyMasterKey,
-} from './backends/key-protector.ts';
 import type { Database } from './backends/store/database.ts';
-import { openSqliteDatabase } from './backends/store/sqlite.ts';
-import { findStoreProperty, insertStoreProperty } from './backends/store/store-properties.ts';
+import { findStoreProperty } from './backends/store/store-properties.ts';
 import { ServiceException } from './base/errors.ts';
 import type { Home } from './base/resources.ts';
 import { StartError, systemErrorCode } from './base/start-error.ts';
 import { realSystem, type System } from './base/system.ts';
-import { WorkerPool, type Workers } from './base/worker-pool.ts';
-import type { Config, Listen, Secrets } from './config.ts';
+import { WorkerPool } from './base/worker-pool.ts';
+import type { Config, Secrets } from './config.ts';
 import { createApiHandler } from './fronts/api/handler.ts';
 import { encodeException } from './fronts/api/rest-json.ts';
 import { type HttpRequest, type HttpResponse, type Listener, type ListenerOptions, listen } from './fronts/listener.ts';
+import { createPublicationHandler } from './fronts/publication/handler.ts';
 import { createScepHandler } from './fronts/scep/handler.ts';
 import { isTlsCertificateGood, readTlsFiles, type TlsFiles, watchTlsFiles } from './fronts/tls-files.ts';
-import { AccessKeys, formatCredentials } from './service/access-keys.ts';
+import { type Installation, masterKeyCheckProperty, openInstallation } from './installation.ts';
+import { formatCredentials } from './service/access-keys.ts';
 import { Audit } from './service/audit.ts';
+import { AuditFile } from './service/audit-file.ts';
 import { bootstrap, type Credentials, confirmFirstStart, type FirstStart } from './service/bootstrap.ts';
-import { CertificateAuthorities } from './service/certificate-authorities.ts';
-import { Certificates } from './service/certificates.ts';
-import { Challenges } from './service/challenges.ts';
-import { Connectors } from './service/connectors.ts';
-import { Enrolment } from './service/enrolment.ts';
-import { Lifecycle } from './service/lifecycle.ts';
-import { RaKeys } from './service/ra-keys.ts';
-import { Tags } from './service/tags.ts';
+import { StepLoop } from './service/step-loop.ts';
 import { issueTlsCertificate } from './service/tls-certificate.ts';
+import { apiDependencies, createServices, type Services } from './services.ts';
+import type { Listen } from './settings.ts';
 
 /** An API request is small; a pkiMessage has some 3 KB, with an Intune challenge some 10 KB. */
 const bodyBytesMax = { api: 256 * 1024, scep: 256 * 1024 } as const;
 const ownerOnly = 0o600;
-const masterKeyCheckProperty = 'master-key-check';
+/** How soon HTTPS enrolment opens once there is a CA to issue its certificate. */
+const tlsOpeningIntervalMs = 5000;
 
-/** The store and the key to its secrets: what the server and the administrator's commands both open. */
-export interface Installation extends AsyncDisposable {
-  database: Database;
-  keyProtector: KeyProtector;
-  system: System;
-  accessKeys: AccessKeys;
-}
-
-/** Throws StoreError or KeyProtectorError, whose messages say what to do. A wrong master key changes nothing. */
-export async function openInstallation(config: Config, secrets: Secrets, system: System = realSystem): Promise<Installation> {
-  await makeDataDirectory(config.dataDir);
-  const database = await openSqliteDatabase({ file: config.store.file });
-  try {
-    const keyProtector = await openKeyProtector(database, secrets, system);
-    const accessKeys = new AccessKeys({ database, keyProtector, system });
-    return { database, keyProtector, system, accessKeys, [Symbol.asyncDispose]: () => database[Symbol.asyncDispose]() };
-  } catch (error) {
-    await database[Symbol.asyncDispose]();
-    throw error;
-  }
-}
-
-async function makeDataDirectory(directory: string): Promise<void> {
-  try {
-    await makeDirectory(directory);
-  } catch (cause) {
-    const code = systemErrorCode(cause);
-    throw new StartError(`SCEP_DATA_DIR: ${directory} cannot be made (${code}). Name a directory that this user may make or write.`, {
-      cause,
-    });
-  }
-}
-
-/** With those above it. Not Node's own recursive mkdir, which never ends below /proc. */
-async function makeDirectory(directory: string): Promise<void> {
-  const make = () => mkdir(directory, { mode: 0o700 });
-  try {
-    await make();
-  } catch (error) {
-    const code = systemErrorCode(error);
-    if (code === 'EEXIST') return;
-    if (code !== 'ENOENT' || dirname(directory) === directory) throw error;
-    await makeDirectory(dirname(directory));
-    await make();
-  }
-}
-
-async function openKeyProtector(database: Database, { masterKey, masterKeyFile }: Secrets, system: System): Promise<KeyProtector> {
-  const check = await findStoreProperty(database.query, masterKeyCheckProperty);
-  const key =
-    masterKey === undefined ? await loadMasterKey(masterKeyFile, { system, create: check === undefined }) : parseMasterKey(masterKey);
-  const keyProtector = new LocalKeyProtector(key, system);
-  if (check !== undefined) await verifyMasterKey(keyProtector, check);
-  else await insertStoreProperty(database.query, masterKeyCheckProperty, await makeMasterKeyCheck(keyProtector));
-  return keyProtector;
+/** Where each listener listens, as `host:port`. */
+export interface Addresses {
+  api: string;
+  enroll: string | undefined;
+  /** Undefined as long as it is closed. */
+  enrollTls: string | undefined;
 }
 
 export interface RunningServer extends AsyncDisposable {
-  /** Where each listener listens, as `host:port`. */
-  addresses: { api: string; enroll: string | undefined; enrollTls: string | undefined };
+  addresses: Addresses;
+  /** The audit file was moved away by a log rotation. */
+  reopenAuditFile(): void;
   /** What only the first start makes, for a person to be shown once. */
   firstStart: FirstStart | undefined;
   /** To be called once that was shown: until then every start makes sure that it is. */
@@ -118,49 +60,34 @@ export async function startServer(
   await using starting = new AsyncDisposableStack();
   const installation = starting.use(await openInstallation(config, secrets, system));
   const workers = starting.use(new WorkerPool(config.workers));
-  const services = createServices(config, installation, workers, log);
-  const { lifecycle } = starting.adopt(services, ({ lifecycle: worker }) => worker[Symbol.asyncDispose]());
+  const auditFile = config.auditFile === undefined ? undefined : starting.use(new AuditFile(config.auditFile, log));
+  const audit = starting.use(new Audit({ ...installation, log, file: auditFile }));
+  const services = createServices(config, { installation, workers, audit, log });
+  const loops = [services.issuanceQueue, services.authorityLifecycle, services.lifecycle, services.auditRetention];
+  for (const loop of loops) starting.use(loop);
   const home: Home = { accountId: config.account, region: config.region };
   const firstStart = await bootstrap(
     { ...services, ...installation },
     {
       ...home,
       keyAlgorithm: config.caKeyAlgorithm,
+      compatibility: config.compatibility,
       withConnector: config.bootstrap,
       credentials: credentialsFile(join(config.dataDir, 'credentials')),
     },
   );
-  lifecycle.start();
+  for (const loop of loops) loop.start();
   const addresses = await openListeners(config, installation, services, log, starting);
   const running = starting.move();
   return {
     addresses,
     firstStart,
+    reopenAuditFile: () => auditFile?.reopen(),
     confirmFirstStart: () => confirmFirstStart(installation.database),
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   };
 }
 
-function createServices(
-  config: Config,
-  { database, keyProtector, system, accessKeys }: Installation,
-  workers: Workers,
-  log: FastifyBaseLogger,
-) {
-  const { region, publicUrl } = config;
-  const audit = new Audit({ database, system, log });
-  const certificates = new Certificates({ database, system });
-  const certificateAuthorities = new CertificateAuthorities({ database, keyProtector, system, workers });
-  const raKeys = new RaKeys({ database, keyProtector, system, certificates });
-  const lifecycle = new Lifecycle({ database, system, audit, log, certificateAuthorities, raKeys });
-  const connectors = new Connectors({ database, system, region, publicUrl, wakeLifecycle: () => lifecycle.wake() });
-  const challenges = new Challenges({ database, keyProtector, system, region });
-  const tags = new Tags({ database, region });
-  const enrolment = new Enrolment({ database, system, audit, certificateAuthorities, certificates, challenges, raKeys });
-  return { accessKeys, workers, audit, certificates, certificateAuthorities, raKeys, lifecycle, connectors, challenges, tags, enrolment };
-}
-
-type Services = ReturnType<typeof createServices>;
 type ListenerRest = Omit<ListenerOptions, 'host' | 'port' | 'log'>;
 
 async function openListeners(
@@ -169,9 +96,11 @@ async function openListeners(
   services: Services,
   log: FastifyBaseLogger,
   starting: AsyncDisposableStack,
-): Promise<RunningServer['addresses']> {
+): Promise<Addresses> {
   const listeners: Listener[] = [];
+  const watches: (() => void)[] = [];
   starting.defer(async () => {
+    for (const endWatch of watches) endWatch();
     await Promise.all(listeners.map(listener => listener[Symbol.asyncDispose]()));
   });
   const open = async (setting: string, at: Listen, rest: ListenerRest): Promise<Listener> => {
@@ -179,19 +108,25 @@ async function openListeners(
     listeners.push(listener);
     return listener;
   };
-  const enrol = { handle: scepFront(services, log), encodeError: encodePlainError, bodyBytesMax: bodyBytesMax.scep };
+  const addresses: Addresses = { api: '', enroll: undefined, enrollTls: undefined };
+  const enrol = {
+    handle: enrolmentFront(services, installation.system, log),
+    encodeError: encodePlainError,
+    bodyBytesMax: bodyBytesMax.scep,
+  };
   const { enrollListen, enrollTlsListen } = config;
-  const enroll = enrollListen && (await open('SCEP_ENROLL_LISTEN', enrollListen, enrol));
-  let enrollTls: Listener | undefined;
-  if (enrollTlsListen) {
+  if (enrollListen) addresses.enroll = (await open('SCEP_ENROLL_LISTEN', enrollListen, enrol)).address;
+  const openTls = async (at: Listen): Promise<boolean> => {
     const files = config.tlsFiles ?? (await makeTlsFiles(config, installation, services));
-    if (files === undefined)
-      log.warn({}, 'HTTPS enrolment stays closed: there is no CA yet to issue its certificate, and SCEP_TLS_CERT is not set');
-    else {
-      const opened = await open('SCEP_ENROLL_TLS_LISTEN', enrollTlsListen, { ...enrol, tls: await readTlsFiles(files) });
-      starting.defer(watchTlsFiles(files, material => opened.replaceTls(material), log));
-      enrollTls = opened;
-    }
+    if (files === undefined) return false;
+    const opened = await open('SCEP_ENROLL_TLS_LISTEN', at, { ...enrol, tls: await readTlsFiles(files) });
+    watches.push(watchTlsFiles(files, material => opened.replaceTls(material), log));
+    addresses.enrollTls = opened.address;
+    return true;
+  };
+  if (enrollTlsListen && !(await openTls(enrollTlsListen))) {
+    log.warn({}, 'HTTPS enrolment opens once there is an active CA to issue its certificate; SCEP_TLS_CERT is not set');
+    starting.use(tlsOpening(() => openTls(enrollTlsListen), log));
   }
   // Last, so that /readyz answers only when devices are answered too.
   const api = await open('SCEP_API_LISTEN', config.apiListen, {
@@ -199,7 +134,20 @@ async function openListeners(
     encodeError: statusCode => encodeApiError(statusCode, installation.system),
     bodyBytesMax: bodyBytesMax.api,
   });
-  return { api: api.address, enroll: enroll?.address, enrollTls: enrollTls?.address };
+  addresses.api = api.address;
+  return addresses;
+}
+
+/** The first CA may be made by the API long after the start. */
+function tlsOpening(openTls: () => Promise<boolean>, log: FastifyBaseLogger): StepLoop {
+  let isOpen = false;
+  const step = async () => {
+    isOpen ||= await openTls();
+    return false;
+  };
+  const loop = new StepLoop({ name: 'tls-opening', intervalMs: tlsOpeningIntervalMs, step, log });
+  loop.start();
+  return loop;
 }
 
 async function listenOrExplain(setting: string, options: ListenerOptions): Promise<Listener> {
@@ -219,20 +167,9 @@ async function listenOrExplain(setting: string, options: ListenerOptions): Promi
   }
 }
 
-function apiFront(
-  config: Config,
-  { database, keyProtector, system, accessKeys }: Installation,
-  services: Services,
-  log: FastifyBaseLogger,
-) {
-  const api = createApiHandler({
-    services,
-    secretLookup: (accessKeyId, sessionToken) => accessKeys.findSecret(accessKeyId, sessionToken),
-    mac: (data, purpose) => keyProtector.mac(data, purpose),
-    system,
-    region: config.region,
-    report: (error, requestId) => log.error({ err: error, requestId }, 'an API request could not be answered'),
-  });
+function apiFront(config: Config, installation: Installation, services: Services, log: FastifyBaseLogger) {
+  const { database } = installation;
+  const api = createApiHandler(apiDependencies(services, installation, config.region, log));
   return async (request: HttpRequest): Promise<HttpResponse> => {
     const path = request.rawUrl.split('?', 1)[0];
     if (path === '/healthz') return plain(200, 'alive');
@@ -251,12 +188,19 @@ async function answerReadiness(database: Database): Promise<HttpResponse> {
   }
 }
 
-function scepFront({ enrolment, workers }: Services, log: FastifyBaseLogger) {
-  const scep = createScepHandler({ enrolment, workers, log });
+/** Enrolment, and what anyone may fetch of the authorities. */
+function enrolmentFront({ enrolment, workers, audit, revocationLists }: Services, system: System, log: FastifyBaseLogger) {
+  const publish = createPublicationHandler({ revocationLists, log });
+  const scep = createScepHandler({ enrolment, workers, record: event => audit.recordCall(event), system, log });
   return async (request: HttpRequest): Promise<HttpResponse> => {
-    const userAgent = request.headers.find(([name]) => name.toLowerCase() === 'user-agent')?.[1];
-    return scep({ ...request, userAgent });
+    const publication = publish(request);
+    if (publication !== undefined) return publication;
+    return scep({ ...request, host: headerValue(request, 'host'), userAgent: headerValue(request, 'user-agent') });
   };
+}
+
+function headerValue({ headers }: HttpRequest, name: string): string | undefined {
+  return headers.find(([key]) => key.toLowerCase() === name)?.[1];
 }
 
 /** What never became a request, in AWS's common errors. */

@@ -12,6 +12,28 @@ const serviceExceptionStatus = {
   ValidationException: 400,
 } as const;
 
+/** The modelled exceptions of acm-pca, which has ResourceNotFoundException too: every one of them a 400 in its protocol. */
+const privateCaExceptionStatus = {
+  CertificateMismatchException: 400,
+  ConcurrentModificationException: 400,
+  InvalidArgsException: 400,
+  InvalidArnException: 400,
+  InvalidNextTokenException: 400,
+  InvalidPolicyException: 400,
+  InvalidRequestException: 400,
+  InvalidStateException: 400,
+  InvalidTagException: 400,
+  LimitExceededException: 400,
+  LockoutPreventedException: 400,
+  MalformedCSRException: 400,
+  MalformedCertificateException: 400,
+  PermissionAlreadyExistsException: 400,
+  RequestAlreadyProcessedException: 400,
+  RequestFailedException: 400,
+  RequestInProgressException: 400,
+  TooManyTagsException: 400,
+} as const;
+
 /** AWS's common errors: what the front door answers before an operation is known. */
 const commonErrorStatus = {
   ExpiredTokenException: 403,
@@ -27,7 +49,7 @@ const commonErrorStatus = {
   UnrecognizedClientException: 403,
 } as const;
 
-const statusByName = { ...serviceExceptionStatus, ...commonErrorStatus };
+const statusByName = { ...serviceExceptionStatus, ...privateCaExceptionStatus, ...commonErrorStatus };
 export type ServiceExceptionName = keyof typeof statusByName;
 
 /** An answer in AWS's words. `members` are the modelled members beside Message, such as ResourceId or Reason. */
@@ -57,10 +79,17 @@ export function validationException(message: string, Reason: ValidationReason = 
   return new ServiceException('ValidationException', message, { Reason });
 }
 
-export function resourceNotFound(ResourceType: 'Connector' | 'Challenge' | 'CertificateAuthority', ResourceId: string): ServiceException {
+type ResourceType = 'Connector' | 'Challenge' | 'CertificateAuthority' | 'User' | 'Policy' | 'AccessKey';
+
+export function resourceNotFound(ResourceType: ResourceType, ResourceId: string): ServiceException {
   return new ServiceException('ResourceNotFoundException', `${ResourceType} ${ResourceId} does not exist.`, { ResourceId, ResourceType });
 }
 
-export function conflict(ResourceType: 'Connector' | 'Challenge', ResourceId: string, message: string): ServiceException {
+export function conflict(ResourceType: ResourceType, ResourceId: string, message: string): ServiceException {
   return new ServiceException('ConflictException', message, { ResourceId, ResourceType });
+}
+
+/** What acm-pca says of arguments that each are well-formed. */
+export function invalidArgs(message: string, options?: ErrorOptions): ServiceException {
+  return new ServiceException('InvalidArgsException', message, {}, options);
 }

@@ -1,6 +1,9 @@
-/** Every auditable event, one function each: what becomes a row of the audit table, a line of the log and a count. Never a secret. */
+/** Every auditable event, one function each: what becomes a record of the audit trail and a line of the log. Never a secret. */
+import { type AuditCategory, boundParameters, type CallDetail, connectorEventSource, cutText, resourcesOf } from './cloud-trail.ts';
+import { type Principal, parseChallengeArn, parseConnectorArn } from './resources.ts';
 
 export interface AuditEvent {
+  category: AuditCategory;
   name: string;
   accountId?: string | undefined;
   region?: string | undefined;
@@ -12,7 +15,9 @@ export interface AuditEvent {
   outcome: 'success' | 'failure';
   /** Why it failed, in a sentence. */
   reason?: string | undefined;
-  detail: Readonly<Record<string, string | number>>;
+  /** Whoever caused it is answered only once it is on the disk, so that a crash after the answer loses nothing. */
+  awaited: boolean;
+  detail: object;
 }
 
 /** Where log lines go: the part of pino's interface that is used. */
@@ -21,6 +26,119 @@ export interface Log {
   warn(fields: object, message: string): void;
   error(fields: object, message: string): void;
 }
+
+/** A call of the API by someone who is known. Parameters and response are as JSON shows them, with every secret masked. */
+export interface ApiCall {
+  operation: string;
+  eventSource: string;
+  principal: Principal;
+  region: string;
+  /** The address of the peer. */
+  source: string;
+  userAgent?: string;
+  /** The Host header. */
+  host?: string;
+  requestId: string;
+  readOnly: boolean;
+  requestParameters: object | null;
+  /** Null when nothing was changed. */
+  responseElements: object | null;
+  /** The ARN of what it acts on, as it was given. */
+  resource?: string;
+  error?: { code: string; message: string };
+}
+
+export function apiCalled(call: ApiCall): AuditEvent {
+  const { principal, error, userAgent } = call;
+  const { accountId, arn, accessKeyId, userName } = principal;
+  const detail: CallDetail = {
+    eventSource: call.eventSource,
+    // Users have no id beside their name: what IAM's key aws:userid has, too.
+    userIdentity: { type: 'IAMUser', principalId: userName, arn, accountId, accessKeyId, userName },
+    userAgent: userAgent && cutText(userAgent),
+    errorCode: error?.code,
+    requestParameters: boundParameters('requestParameters', call.requestParameters),
+    responseElements: boundParameters('responseElements', call.responseElements),
+    requestID: call.requestId,
+    readOnly: call.readOnly,
+    resources: call.resource === undefined ? undefined : resourcesOf(call.resource),
+    tlsDetails: tlsDetails(call.host),
+  };
+  return {
+    category: 'Management',
+    name: call.operation,
+    accountId,
+    region: call.region,
+    connectorId: ownConnectorId(call),
+    principal: arn,
+    source: call.source,
+    outcome: error ? 'failure' : 'success',
+    reason: error && cutText(error.message),
+    awaited: !call.readOnly && !error,
+    detail,
+  };
+}
+
+/** The connector that a call was about or made. A stranger's calls are not among the events of a connector. */
+function ownConnectorId({ principal, resource, responseElements }: ApiCall): string | undefined {
+  const made = responseElements && 'ConnectorArn' in responseElements ? String(responseElements.ConnectorArn) : '';
+  const arn = resource ?? made;
+  const connector = parseChallengeArn(arn) ?? parseConnectorArn(arn);
+  return connector?.accountId === principal.accountId ? connector.connectorId : undefined;
+}
+
+/** A request to a connector's SCEP endpoint. */
+export interface ScepCall {
+  operation: 'GetCACaps' | 'GetCACert' | 'PKIOperationGet' | 'PKIOperationPost';
+  accountId: string;
+  region: string;
+  connectorId: string;
+  /** The address of the peer. */
+  source: string;
+  userAgent?: string;
+  /** The Host header. */
+  host?: string;
+  requestId: string;
+  transactionID?: string;
+  /** The pkiStatus, or how a request without one ended. */
+  outcome: string;
+  /** Of a request that was refused or failed, whatever its HTTP status. */
+  error?: { code: string; message: string };
+}
+
+export function scepCalled(call: ScepCall): AuditEvent {
+  const { operation, accountId, region, connectorId, source, userAgent, transactionID, outcome, error } = call;
+  const readOnly = operation === 'GetCACaps' || operation === 'GetCACert';
+  const detail: CallDetail = {
+    eventSource: connectorEventSource,
+    userAgent: userAgent && cutText(userAgent),
+    errorCode: error?.code,
+    additionalEventData: { transactionID: transactionID && cutText(transactionID), outcome },
+    requestID: call.requestId,
+    readOnly,
+    tlsDetails: tlsDetails(call.host),
+  };
+  return {
+    category: 'Data',
+    name: operation,
+    accountId,
+    region,
+    connectorId,
+    source,
+    outcome: error ? 'failure' : 'success',
+    reason: error && cutText(error.message),
+    // What was issued is committed with its own event, CertificateIssued.
+    awaited: false,
+    detail,
+  };
+}
+
+function tlsDetails(host: string | undefined): object | undefined {
+  return host === undefined ? undefined : { clientProvidedHostHeader: cutText(host) };
+}
+
+/** What the service did of its own accord. */
+const serviceEvent = { category: 'Service', awaited: true } as const;
 
 /** The connector and the device's side of a SCEP transaction, as its events name them. */
 export interface ScepSubject {
@@ -36,6 +154,7 @@ export function certificateIssued(
   certificate: { serialNumber: string; subject: string; notAfter: number },
 ): AuditEvent {
   return {
+    ...serviceEvent,
     name: 'CertificateIssued',
     ...scepFields(subject),
     outcome: 'success',
@@ -45,7 +164,7 @@ export function certificateIssued(
 
 export function enrolmentRefused(subject: ScepSubject, refusal: { failInfo: string; reason: string }): AuditEvent {
   const detail = { transactionID: subject.transactionID, failInfo: refusal.failInfo };
-  return { name: 'EnrolmentRefused', ...scepFields(subject), outcome: 'failure', reason: refusal.reason, detail };
+  return { ...serviceEvent, name: 'EnrolmentRefused', ...scepFields(subject), outcome: 'failure', reason: refusal.reason, detail };
 }
 
 function scepFields({
@@ -64,13 +183,13 @@ interface ConnectorSubject {
 }
 
 export function connectorActivated(subject: ConnectorSubject, raCertificate: { serialNumber: string; notAfter: number }): AuditEvent {
-  return { name: 'ConnectorActivated', ...subject, outcome: 'success', detail: raCertificate };
+  return { ...serviceEvent, name: 'ConnectorActivated', ...subject, outcome: 'success', detail: raCertificate };
 }
 
 export function connectorFailed(subject: ConnectorSubject, statusReason: string): AuditEvent {
-  return { name: 'ConnectorFailed', ...subject, outcome: 'failure', reason: statusReason, detail: {} };
+  return { ...serviceEvent, name: 'ConnectorFailed', ...subject, outcome: 'failure', reason: statusReason, detail: {} };
 }
 
 export function connectorDeleted(subject: ConnectorSubject): AuditEvent {
-  return { name: 'ConnectorDeleted', ...subject, outcome: 'success', detail: {} };
+  return { ...serviceEvent, name: 'ConnectorDeleted', ...subject, outcome: 'success', detail: {} };
 }

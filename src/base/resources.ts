@@ -46,11 +46,14 @@ export interface Challenge extends ChallengeMetadata {
   Password: string;
 }
 
-/** Who calls the API: the account that owns the access key the request was signed with. */
+/** Who calls the API: the user whose access key the request was signed with. */
 export interface Principal {
   accountId: string;
   arn: string;
+  userName: string;
   accessKeyId: string;
+  /** Of a temporary credential: the IAM policy that narrows what its user may do. */
+  sessionPolicy?: string;
 }
 
 /** Where a resource lives: the account and region columns of every row. */

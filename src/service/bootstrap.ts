@@ -1,12 +1,12 @@
 /** The first start on an empty store: an administrator's access key, a root CA, one active connector and one challenge. */
 
-import type { KeyAlgorithm } from '../backends/ca/embedded-ca.ts';
 import { findAccessKey } from '../backends/store/access-keys.ts';
 import { listCertificateAuthorities } from '../backends/store/certificate-authorities.ts';
 import { listConnectors } from '../backends/store/connectors.ts';
 import type { ConnectorRow, Database } from '../backends/store/database.ts';
 import { findStoreProperty, insertStoreProperty } from '../backends/store/store-properties.ts';
 import { fingerprint } from '../base/pki/x509.ts';
+import type { KeyAlgorithm } from '../base/private-ca.ts';
 import { certificateAuthorityArn, connectorArn, type Home, type Principal } from '../base/resources.ts';
 import type { System } from '../base/system.ts';
 import type { AccessKeys, NewAccessKey } from './access-keys.ts';
@@ -16,6 +16,12 @@ import type { Connectors } from './connectors.ts';
 import type { Lifecycle } from './lifecycle.ts';
 
 const doneProperty = 'bootstrap';
+
+/** What the RAM share that AWS's guide makes says: the connector service may issue from the CA. */
+const connectorServiceGrant = JSON.stringify({
+  Version: '2012-10-17',
+  Statement: [{ Effect: 'Allow', Principal: { Service: 'pca-connector-scep.amazonaws.com' }, Action: 'acm-pca:*', Resource: '*' }],
+});
 
 export interface BootstrapParts {
   database: Database;
@@ -29,6 +35,8 @@ export interface BootstrapParts {
 
 export interface BootstrapOptions extends Home {
   keyAlgorithm: KeyAlgorithm;
+  /** Under 'aws' a CA's policy has to admit connectors. */
+  compatibility: 'clients' | 'aws';
   /** Whether more than the access key is made. */
   withConnector: boolean;
   credentials: Credentials;
@@ -62,7 +70,7 @@ export async function bootstrap(parts: BootstrapParts, options: BootstrapOptions
   const { database } = parts;
   if ((await findStoreProperty(database.query, doneProperty)) !== undefined) return undefined;
   const home: Home = { accountId: options.accountId, region: options.region };
-  const connector = options.withConnector ? await createFirstConnector(parts, home, options.keyAlgorithm) : undefined;
+  const connector = options.withConnector ? await createFirstConnector(parts, home, options) : undefined;
   const savedId = await options.credentials.findAccessKeyId();
   const isSaved = savedId !== undefined && (await findAccessKey(database.query, savedId)) !== undefined;
   if (!isSaved) await options.credentials.save(await parts.accessKeys.createAccessKey({ accountId: home.accountId }));
@@ -74,10 +82,10 @@ export async function confirmFirstStart(database: Database): Promise<void> {
   await insertStoreProperty(database.query, doneProperty, Buffer.from('done'));
 }
 
-async function createFirstConnector(parts: BootstrapParts, home: Home, keyAlgorithm: KeyAlgorithm): Promise<FirstConnector> {
+async function createFirstConnector(parts: BootstrapParts, home: Home, options: BootstrapOptions): Promise<FirstConnector> {
   const { certificateAuthorities, challenges } = parts;
-  const principal: Principal = { accountId: home.accountId, arn: `arn:aws:iam::${home.accountId}:root`, accessKeyId: '' };
-  const caArn = await findOrCreateAuthority(parts, home, keyAlgorithm);
+  const principal: Principal = { accountId: home.accountId, arn: `arn:aws:iam::${home.accountId}:root`, userName: 'root', accessKeyId: '' };
+  const caArn = await findOrCreateAuthority(parts, home, options);
   const { connector_id: connectorId, endpoint_secret: endpointSecret } = await findOrCreateConnector(parts, home, principal, caArn);
   const challengePassword = await findOrCreateChallenge(challenges, principal, connectorArn(home, connectorId));
   const { authority } = await certificateAuthorities.openAuthority(caArn);
@@ -88,7 +96,7 @@ async function createFirstConnector(parts: BootstrapParts, home: Home, keyAlgori
 async function findOrCreateAuthority(
   { certificateAuthorities, database, system }: BootstrapParts,
   home: Home,
-  keyAlgorithm: KeyAlgorithm,
+  { keyAlgorithm, compatibility }: BootstrapOptions,
 ): Promise<string> {
   const [known] = await listCertificateAuthorities(database.query, { ...home, limit: 1 });
   if (known !== undefined) return certificateAuthorityArn(home, known.ca_id);
@@ -97,6 +105,7 @@ async function findOrCreateAuthority(
   return certificateAuthorities.createRootCertificateAuthority(home, {
     keyAlgorithm,
     subject: `CN=SCEP Root CA ${name},O=Open Connector for SCEP`,
+    policy: compatibility === 'aws' ? connectorServiceGrant : undefined,
   });
 }
 

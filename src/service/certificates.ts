@@ -41,6 +41,7 @@ export interface IssuedCertificate {
   createdAt: number;
   notBefore: number;
   notAfter: number;
+  isRevoked: boolean;
 }
 
 export class Certificates {
@@ -123,6 +124,8 @@ export class Certificates {
       fingerprint: null,
       created_at: this.#system.now(),
       issued_at: null,
+      revoked_at: null,
+      revocation_reason: null,
     };
   }
 }
@@ -137,5 +140,6 @@ function toIssued(row: CertificateRow): IssuedCertificate {
     createdAt: row.created_at,
     notBefore: row.not_before,
     notAfter: row.not_after,
+    isRevoked: row.revoked_at !== null,
   };
 }

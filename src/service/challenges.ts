@@ -11,7 +11,8 @@ import {
 } from '../backends/store/challenges.ts';
 import type { ChallengeRow, ConnectorRow, Database, Query } from '../backends/store/database.ts';
 import { deleteAllTags, putTags } from '../backends/store/tags.ts';
-import { resourceNotFound, validationException } from '../base/errors.ts';
+import { conflict, resourceNotFound, validationException } from '../base/errors.ts';
+import type { Quotas } from '../base/quotas.ts';
 import {
   type Challenge,
   type ChallengeMetadata,
@@ -22,9 +23,9 @@ import {
   parseChallengeArn,
 } from '../base/resources.ts';
 import type { System } from '../base/system.ts';
-import { createOnce } from './client-tokens.ts';
+import { createOnce, tokenReusedMessage } from './client-tokens.ts';
 import { connectorIdOf, getConnectorRow, type PageRequest } from './connectors.ts';
-import { checkQuota, quotas } from './quotas.ts';
+import { checkQuota } from './quotas.ts';
 import { checkTags } from './tag-limits.ts';
 
 interface ChallengesDependencies {
@@ -32,6 +33,7 @@ interface ChallengesDependencies {
   keyProtector: KeyProtector;
   system: System;
   region: string;
+  quotas: Quotas;
 }
 
 interface CreateChallengeRequest {
@@ -48,7 +50,7 @@ export class Challenges {
   }
 
   async createChallenge(principal: Principal, request: CreateChallengeRequest): Promise<{ Challenge: Challenge }> {
-    const { database, system } = this.#dependencies;
+    const { database, system, quotas } = this.#dependencies;
     const { ClientToken, ...parameters } = request;
     const { ConnectorArn, Tags = {} } = parameters;
     checkTags(Tags);
@@ -57,10 +59,11 @@ export class Challenges {
     // Sealed beforehand, as a key protector may be slow and a transaction keeps every other one waiting.
     const fresh = await this.#newChallengeRow(home, connectorIdOf(home, ConnectorArn), now);
     const row = await database.transaction(async query => {
-      const once = { accountId: home.accountId, ResourceType: 'Challenge', ClientToken, parameters, now } as const;
+      const mismatch = (resourceArn: string) => conflict('Challenge', resourceArn, tokenReusedMessage);
+      const once = { accountId: home.accountId, operation: 'CreateChallenge', ClientToken, parameters, now, mismatch } as const;
       const arn = await createOnce(query, once, async () => {
         checkTakesChallenges(await getConnectorRow(query, home, ConnectorArn));
-        checkQuota(quotas.challenges, await countChallenges(query, fresh.connector_id));
+        checkQuota('CHALLENGES', quotas.resources.CHALLENGES, await countChallenges(query, fresh.connector_id));
         await insertChallenge(query, fresh);
         await putTags(query, arnOf(fresh), Tags);
         return arnOf(fresh);

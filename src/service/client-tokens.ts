@@ -2,19 +2,24 @@
 import { createHash } from 'node:crypto';
 import { deleteClientTokensBefore, findClientToken, insertClientToken } from '../backends/store/client-tokens.ts';
 import type { Query } from '../backends/store/database.ts';
-import { conflict } from '../base/errors.ts';
+import type { ServiceException } from '../base/errors.ts';
 
 /** AWS: "client tokens time out after five minutes". */
 const clientTokenLifeMs = 5 * 60_000;
 
+export const tokenReusedMessage = 'The client token was used less than five minutes ago with other parameters.';
+
 interface CreateRequest {
   accountId: string;
-  ResourceType: 'Connector' | 'Challenge';
+  /** What the token is used for: a client may use one token for two operations. */
+  operation: 'CreateConnector' | 'CreateChallenge' | 'CreateCertificateAuthority' | 'IssueCertificate';
   /** Absent: every request is a new one. */
   ClientToken: string | undefined;
   /** What makes two requests the same. */
   parameters: object;
   now: number;
+  /** The refusal of a token that was used with other parameters, for the resource it made. */
+  mismatch: (resourceArn: string) => ServiceException;
 }
 
 /**
@@ -22,15 +27,14 @@ interface CreateRequest {
  * transactions are serialised, so of many requests with one token only the first creates.
  */
 export async function createOnce(query: Query, request: CreateRequest, create: () => Promise<string>): Promise<string> {
-  const { accountId, ResourceType, ClientToken, now } = request;
+  const { accountId, operation, ClientToken, now } = request;
   if (ClientToken === undefined) return create();
 
   await deleteClientTokensBefore(query, now - clientTokenLifeMs);
-  const operation = `Create${ResourceType}`;
   const parametersHash = hashOf(request.parameters);
   const used = await findClientToken(query, { accountId, operation, clientToken: ClientToken });
   if (used && used.parameters_hash !== parametersHash) {
-    throw conflict(ResourceType, used.resource_arn, 'The client token was used less than five minutes ago with other parameters.');
+    throw request.mismatch(used.resource_arn);
   }
   if (used) return used.resource_arn;
 

@@ -5,6 +5,7 @@ import { countConnectors, findConnector, insertConnector, listConnectors, update
 import type { ConnectorRow, Database, Query } from '../backends/store/database.ts';
 import { putTags } from '../backends/store/tags.ts';
 import { conflict, resourceNotFound, validationException } from '../base/errors.ts';
+import type { Quotas } from '../base/quotas.ts';
 import {
   type Connector,
   certificateAuthorityArn,
@@ -17,8 +18,9 @@ import {
   parseConnectorArn,
 } from '../base/resources.ts';
 import type { System } from '../base/system.ts';
-import { createOnce } from './client-tokens.ts';
-import { checkQuota, quotas } from './quotas.ts';
+import { createOnce, tokenReusedMessage } from './client-tokens.ts';
+import type { Endpoints } from './endpoints.ts';
+import { checkQuota } from './quotas.ts';
 import { checkTags } from './tag-limits.ts';
 
 /** AWS: the CA's certificate must be valid for at least one year from today. */
@@ -36,8 +38,8 @@ interface ConnectorsDependencies {
   database: Database;
   system: System;
   region: string;
-  /** What every endpoint and OIDC issuer begins with, without a trailing slash. */
-  publicUrl: string;
+  endpoints: Endpoints;
+  quotas: Quotas;
   /** Told that a connector waits for the lifecycle. */
   wakeLifecycle: () => void;
 }
@@ -58,16 +60,17 @@ export class Connectors {
   }
 
   async createConnector(principal: Principal, request: CreateConnectorRequest): Promise<{ ConnectorArn: string }> {
-    const { database, system, wakeLifecycle } = this.#dependencies;
+    const { database, system, quotas, wakeLifecycle } = this.#dependencies;
     const { ClientToken, ...parameters } = request;
     const { Tags = {} } = parameters;
     checkTags(Tags);
     const home = this.#homeOf(principal);
     const now = system.now();
+    const mismatch = (arn: string) => conflict('Connector', arn, tokenReusedMessage);
     const ConnectorArn = await database.transaction(query =>
-      createOnce(query, { accountId: home.accountId, ResourceType: 'Connector', ClientToken, parameters, now }, async () => {
+      createOnce(query, { accountId: home.accountId, operation: 'CreateConnector', ClientToken, parameters, now, mismatch }, async () => {
         await checkCertificateAuthority(query, home, request.CertificateAuthorityArn, now);
-        checkQuota(quotas.connectors, await countConnectors(query, home));
+        checkQuota('CONNECTORS', quotas.resources.CONNECTORS, await countConnectors(query, home));
         const row = newConnectorRow(home, request, system, now);
         await insertConnector(query, row);
         const arn = connectorArn(home, row.connector_id);
@@ -113,9 +116,15 @@ export class Connectors {
 
   #describe(row: ConnectorRow): Connector {
     const { account_id: accountId, region, azure_application_id: AzureApplicationId, azure_domain: Domain } = row;
-    const address = `${this.#dependencies.publicUrl}/${accountId}-${row.connector_id}`;
+    const { endpoints } = this.#dependencies;
+    const path = `${accountId}-${row.connector_id}`;
     const Arn = connectorArn({ accountId, region }, row.connector_id);
-    const OpenIdConfiguration: OpenIdConfiguration = { Issuer: `${address}/oidc`, Subject: Arn, Audience: entraAudience };
+    // Entra ID fetches the issuer's keys from outside, whatever the devices' way in.
+    const Issuer = `${endpoints.publicUrl}/${path}/oidc`;
+    const OpenIdConfiguration: OpenIdConfiguration = { Issuer, Subject: Arn, Audience: entraAudience };
+    const baseUrl = endpoints.findBaseUrl(row.vpc_endpoint_id);
+    // Where nothing answers yet, or never will, there is no endpoint to show.
+    const hasEndpoint = baseUrl !== undefined && (row.status === 'ACTIVE' || row.status === 'DELETING');
     return {
       Arn,
       CertificateAuthorityArn: row.certificate_authority_arn,
@@ -124,8 +133,7 @@ export class Connectors {
       ...(row.type === 'INTUNE' && { OpenIdConfiguration }),
       Status: row.status,
       ...(row.status_reason !== null && { StatusReason: row.status_reason }),
-      // Where nothing answers yet, or never will, there is no endpoint to show.
-      ...((row.status === 'ACTIVE' || row.status === 'DELETING') && { Endpoint: `${address}/${row.endpoint_secret}` }),
+      ...(hasEndpoint && { Endpoint: `${baseUrl}/${path}/${row.endpoint_secret}` }),
       CreatedAt: row.created_at,
       UpdatedAt: row.updated_at,
     };

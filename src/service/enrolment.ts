@@ -6,7 +6,7 @@ import { listChallengeMacs } from '../backends/store/challenges.ts';
 import { findConnectorById } from '../backends/store/connectors.ts';
 import type { ConnectorRow, Database, TransactionRow } from '../backends/store/database.ts';
 import { findTransaction, insertTransaction, restartTransaction, updateTransaction } from '../backends/store/transactions.ts';
-import { certificateIssued, enrolmentRefused, type ScepSubject } from '../base/events.ts';
+import { type AuditEvent, certificateIssued, enrolmentRefused, type ScepSubject } from '../base/events.ts';
 import { type AlgorithmPolicy, digests, resolveSignatureAlgorithm, unsupportedAlgorithm } from '../base/pki/algorithms.ts';
 import type { KeyPair } from '../base/pki/enveloped-data.ts';
 import { type CertificationRequest, verifyCertificationRequest } from '../base/pki/pkcs10.ts';
@@ -20,6 +20,7 @@ import type { CertificateAuthorities, OpenAuthority } from './certificate-author
 import { applyProfile } from './certificate-profile.ts';
 import type { Alongside, CertificateOrder, Certificates, IssuedCertificate } from './certificates.ts';
 import type { Challenges } from './challenges.ts';
+import type { Endpoints } from './endpoints.ts';
 import type { RaKeys } from './ra-keys.ts';
 
 /** How far a device's clock may be ahead of ours before the certificate it has just made for itself counts as expired. */
@@ -70,6 +71,7 @@ export interface EnrolmentParts {
   certificates: Certificates;
   challenges: Challenges;
   raKeys: RaKeys;
+  endpoints: Endpoints;
 }
 
 export class Enrolment {
@@ -79,18 +81,21 @@ export class Enrolment {
     this.#parts = parts;
   }
 
-  /** The connector behind `/{accountId}-{connectorId}/{secret}`. The secret is compared in constant time. */
+  /** The connector behind `/{accountId}-{connectorId}/{secret}` at a host. The secret is compared in constant time. */
   async findEndpoint({
     accountId,
     connectorId,
     secret,
+    host,
   }: {
     accountId: string;
     connectorId: string;
     secret: string;
+    host: string | undefined;
   }): Promise<EnrolmentEndpoint | undefined> {
     const row = await findConnectorById(this.#parts.database.query, connectorId);
     if (row === undefined || row.account_id !== accountId || !secretsEqual(row.endpoint_secret, secret)) return undefined;
+    if (!this.#parts.endpoints.isReachedAt(row.vpc_endpoint_id, host)) return undefined;
     return {
       connectorId,
       accountId,
@@ -111,7 +116,7 @@ export class Enrolment {
   async listCaCertificates(endpoint: EnrolmentEndpoint): Promise<Certificate[]> {
     const [keyPairs, { authority }] = await Promise.all([
       this.listRaKeyPairs(endpoint),
-      this.#parts.certificateAuthorities.openAuthority(endpoint.certificateAuthorityArn),
+      this.#parts.certificateAuthorities.openForConnector(endpoint.certificateAuthorityArn),
     ]);
     return [...keyPairs.slice(0, 1).map(({ certificate }) => certificate), ...authority.certificates];
   }
@@ -125,7 +130,7 @@ export class Enrolment {
       const seen = await this.#findTransaction(endpoint, request);
       const certificate = seen?.status === 'SUCCESS' ? await this.#parts.certificates.getCertificate(certificateIdOf(seen)) : undefined;
       if (certificate !== undefined && this.#isFresh(certificate)) return success(certificate);
-      const issuer = await this.#parts.certificateAuthorities.openAuthority(endpoint.certificateAuthorityArn);
+      const issuer = await this.#parts.certificateAuthorities.openForConnector(endpoint.certificateAuthorityArn);
       // An open intent was authorised when it was recorded, and its challenge may be gone by now.
       const outcome =
         seen?.status === 'ISSUING'
@@ -140,10 +145,11 @@ export class Enrolment {
 
   /**
    * A lost answer is asked for again within minutes or days. Once half of the certificate's life is over it is a renewal that looks the same, as
-   * strongSwan's does, whose transactionID and CSR follow from the key: to answer with the old certificate would let the device run out of time.
+   * strongSwan's does, whose transactionID and CSR follow from the key: to answer with the old certificate would let the device run out of time. Nor
+   * is a revoked one of any use to it.
    */
-  #isFresh({ createdAt, notAfter }: IssuedCertificate): boolean {
-    return this.#parts.system.now() < (createdAt + notAfter) / 2;
+  #isFresh({ createdAt, notAfter, isRevoked }: IssuedCertificate): boolean {
+    return !isRevoked && this.#parts.system.now() < (createdAt + notAfter) / 2;
   }
 
   /** A request that failed before it could be understood as an enrolment leaves the same trace. */
@@ -278,15 +284,15 @@ export class Enrolment {
   #alongside(endpoint: EnrolmentEndpoint, request: EnrolmentRequest, transactionRowId: string): Alongside {
     const { audit, system } = this.#parts;
     const subject: ScepSubject = { ...endpoint, transactionID: request.transactionID, source: request.source };
-    const eventOf = ({ serialNumber, subjectText, notAfter }: IssuedCertificate) =>
-      certificateIssued(subject, { serialNumber, subject: subjectText, notAfter });
+    let event: AuditEvent | undefined;
     return {
       transactionRowId,
-      atRecord: async (query, issued) => {
+      atRecord: async (query, { serialNumber, subjectText, notAfter }) => {
+        event = certificateIssued(subject, { serialNumber, subject: subjectText, notAfter });
         await updateTransaction(query, transactionRowId, { status: 'SUCCESS', updated_at: system.now() });
-        await audit.insert(query, eventOf(issued));
+        await audit.insert(query, event);
       },
-      afterRecord: issued => audit.log(eventOf(issued)),
+      afterRecord: () => event && audit.log(event),
     };
   }
 
@@ -325,7 +331,7 @@ function secretsEqual(a: string, b: string): boolean {
 /** The CSR is signed with the key that it is for (RFC 8894 section 7.6), by an algorithm that is not refused. Throws PkiError. */
 function checkProofOfPossession(csr: CertificationRequest): Failure | undefined {
   const { digest } = resolveSignatureAlgorithm(csr.signatureAlgorithm);
-  if (!algorithmPolicy.digests.has(digest))
+  if (digest !== undefined && !algorithmPolicy.digests.has(digest))
     throw unsupportedAlgorithm(digests[digest].oid, 'SHA-256 to sign the certificate signing request');
   return verifyCertificationRequest(csr)
     ? undefined

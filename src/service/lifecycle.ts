@@ -10,7 +10,9 @@ import { type ConnectorStatusReason, connectorArn } from '../base/resources.ts';
 import type { System } from '../base/system.ts';
 import type { Audit } from './audit.ts';
 import type { CertificateAuthorities } from './certificate-authorities.ts';
+import type { Endpoints } from './endpoints.ts';
 import type { RaKeys } from './ra-keys.ts';
+import { StepLoop } from './step-loop.ts';
 
 export const lifecycleLimits = { connectorsPerStepMax: 10, leaseMs: 60_000, intervalMs: 5000 } as const;
 
@@ -21,35 +23,27 @@ interface LifecycleParts {
   log: Log;
   certificateAuthorities: CertificateAuthorities;
   raKeys: RaKeys;
+  endpoints: Endpoints;
 }
 
 export class Lifecycle implements AsyncDisposable {
   readonly #parts: LifecycleParts;
-  #timer: NodeJS.Timeout | undefined;
-  /** The steps under way, one behind the other. */
-  #steps: Promise<void> = Promise.resolve();
+  readonly #loop: StepLoop;
 
   constructor(parts: LifecycleParts) {
     this.#parts = parts;
+    const { connectorsPerStepMax, intervalMs } = lifecycleLimits;
+    const step = async () => (await this.step()) === connectorsPerStepMax;
+    this.#loop = new StepLoop({ name: 'lifecycle', intervalMs, step, log: parts.log });
   }
 
-  /** Steps now and at every interval, for what another node left behind. */
   start(): void {
-    this.wake();
-    this.#timer = setInterval(() => this.wake(), lifecycleLimits.intervalMs);
-    this.#timer.unref();
+    this.#loop.start();
   }
 
-  /** Something waits. Safe at any time; a step that is under way is followed by another. */
+  /** Something waits. */
   wake(): void {
-    const settled = this.#steps.then(() => this.#stepUntilDone());
-    this.#steps = settled.catch(error => this.#parts.log.error({ err: error }, 'the lifecycle could not do its step'));
-  }
-
-  async #stepUntilDone(): Promise<void> {
-    let claimed: number;
-    do claimed = await this.step();
-    while (claimed === lifecycleLimits.connectorsPerStepMax);
+    this.#loop.wake();
   }
 
   /** Claims up to `connectorsPerStepMax` connectors and settles each. Returns how many it claimed. */
@@ -67,19 +61,25 @@ export class Lifecycle implements AsyncDisposable {
   }
 
   async #create(connector: ConnectorRow): Promise<void> {
-    const { audit, certificateAuthorities, raKeys } = this.#parts;
+    const { audit, certificateAuthorities, raKeys, endpoints } = this.#parts;
     const subject = subjectOf(connector);
     try {
-      const issuer = await certificateAuthorities.openAuthority(connector.certificate_authority_arn);
+      const problem = endpoints.findProblem(connector.vpc_endpoint_id);
+      if (problem !== undefined) return await this.#fail(connector, problem);
+      const issuer = await certificateAuthorities.openForConnector(connector.certificate_authority_arn);
       const { serialNumber, notAfter } = await raKeys.createKeyPair(connector.connector_id, issuer);
       if (await this.#settle(connector, 'ACTIVE')) await audit.record(connectorActivated(subject, { serialNumber, notAfter }));
     } catch (error) {
       // The store being away is no verdict on the connector: the lease runs out and the work is done then.
       if (error instanceof StoreError) throw error;
-      const statusReason = error instanceof CaError ? error.reason : 'INTERNAL_FAILURE';
       this.#parts.log.error({ err: error, connectorId: connector.connector_id }, 'a connector could not be created');
-      if (await this.#settle(connector, 'FAILED', statusReason)) await audit.record(connectorFailed(subject, statusReason));
+      await this.#fail(connector, error instanceof CaError ? error.reason : 'INTERNAL_FAILURE');
     }
+  }
+
+  async #fail(connector: ConnectorRow, statusReason: ConnectorStatusReason): Promise<void> {
+    const isSettled = await this.#settle(connector, 'FAILED', statusReason);
+    if (isSettled) await this.#parts.audit.record(connectorFailed(subjectOf(connector), statusReason));
   }
 
   async #settle(connector: ConnectorRow, to: 'ACTIVE' | 'FAILED', statusReason?: ConnectorStatusReason): Promise<boolean> {
@@ -106,14 +106,11 @@ export class Lifecycle implements AsyncDisposable {
 
   /** Resolves when everything that waited has been looked at: for the first start, which cannot go on without. */
   async settle(): Promise<void> {
-    this.wake();
-    await this.#steps;
+    await this.#loop.settle();
   }
 
-  /** Lets the step under way end. */
   async [Symbol.asyncDispose](): Promise<void> {
-    clearInterval(this.#timer);
-    await this.#steps;
+    await this.#loop[Symbol.asyncDispose]();
   }
 }
 

@@ -1,23 +1,15 @@
-/** The quotas of the control plane, with AWS's defaults and codes (AWS General Reference, "AWS Private CA endpoints and quotas"). */
+/** Holds a count against its quota, and answers in AWS's words when one more would exceed it. */
 import { ServiceException } from '../base/errors.ts';
+import { resourceQuotas } from '../base/quotas.ts';
 
-interface Quota {
-  value: number;
-  ResourceType: 'Connector' | 'Challenge';
-  QuotaCode: string;
-  description: string;
-}
+const resourceTypes = { CONNECTORS: 'Connector', CHALLENGES: 'Challenge' } as const;
 
-export const quotas = {
-  connectors: { value: 20, ResourceType: 'Connector', QuotaCode: 'L-CB21FAEA', description: 'connectors per account and Region' },
-  challenges: { value: 5, ResourceType: 'Challenge', QuotaCode: 'L-D42FC980', description: 'challenges per connector' },
-} as const satisfies Record<string, Quota>;
-
-/** Throws when one more than `count` would exceed the quota. */
-export function checkQuota({ value, ResourceType, QuotaCode, description }: Quota, count: number): void {
+/** Throws ServiceQuotaExceededException when there are `value` already. */
+export function checkQuota(name: keyof typeof resourceTypes, value: number, count: number): void {
   if (count < value) return;
+  const { QuotaCode, description } = resourceQuotas[name];
   throw new ServiceException('ServiceQuotaExceededException', `The quota of ${value} ${description} is reached.`, {
-    ResourceType,
+    ResourceType: resourceTypes[name],
     ServiceCode: 'pca-connector-scep',
     QuotaCode,
   });

@@ -22,6 +22,11 @@ export class Tags {
     this.#region = region;
   }
 
+  /** Of any resource, for IAM's decision on a request: what does not exist has none. */
+  async tagsOf(arn: string): Promise<Record<string, string>> {
+    return listTags(this.#database.query, arn);
+  }
+
   async listTagsForResource(principal: Principal, ResourceArn: string): Promise<{ Tags: Record<string, string> }> {
     const { query } = this.#database;
     await checkResource(query, this.#homeOf(principal), ResourceArn);

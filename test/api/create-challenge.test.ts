@@ -137,13 +137,13 @@ describe('verifyChallengePassword', () => {
     for (let count = 0; count < 3; count += 1) {
       const { Challenge } = await server.client().createChallenge({ ConnectorArn }).promise();
       const { Arn = '', Password = '' } = Challenge ?? {};
-      assert.equal(await server.challenges.verifyChallengePassword(connectorId, Password), Arn.split('/').at(-1));
-      assert.equal(await server.challenges.verifyChallengePassword(otherConnectorId, Password), undefined);
+      assert.equal(await server.services.challenges.verifyChallengePassword(connectorId, Password), Arn.split('/').at(-1));
+      assert.equal(await server.services.challenges.verifyChallengePassword(otherConnectorId, Password), undefined);
       for (const wrong of [Password.toUpperCase(), ` ${Password}`, Password.slice(0, -1), '', 'ü', 'x'.repeat(6000)]) {
-        assert.equal(await server.challenges.verifyChallengePassword(connectorId, wrong), undefined);
+        assert.equal(await server.services.challenges.verifyChallengePassword(connectorId, wrong), undefined);
       }
       await server.client().deleteChallenge({ ChallengeArn: Arn }).promise();
-      assert.equal(await server.challenges.verifyChallengePassword(connectorId, Password), undefined);
+      assert.equal(await server.services.challenges.verifyChallengePassword(connectorId, Password), undefined);
     }
   });
 });

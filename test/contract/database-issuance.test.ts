@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Insertable } from 'kysely';
-import { insertAuditEvent, listAuditEvents } from '../../src/backends/store/audit-events.ts';
+import { insertAuditEvents, listAuditEvents } from '../../src/backends/store/audit-events.ts';
 import {
   findCertificateAuthority,
   findCertificateAuthorityById,
@@ -126,8 +126,8 @@ describeEveryDatabase(subject => {
 
   test('the audit events of a connector come newest first, page by page', async () => {
     const event = { at: now, name: 'enrolment', connector_id: uuid(1), outcome: 'success' as const, detail: '{}' };
-    for (const n of [2, 1, 3]) await insertAuditEvent(subject.database.query, { ...event, event_id: uuid(n) });
-    await insertAuditEvent(subject.database.query, { ...event, event_id: uuid(4), connector_id: uuid(2) });
+    for (const n of [2, 1, 3]) await insertAuditEvents(subject.database.query, [{ ...event, event_id: uuid(n) }]);
+    await insertAuditEvents(subject.database.query, [{ ...event, event_id: uuid(4), connector_id: uuid(2) }]);
     const first = await listAuditEvents(subject.database.query, { connectorId: uuid(1), limit: 2 });
     const second = await listAuditEvents(subject.database.query, { connectorId: uuid(1), beforeId: uuid(2), limit: 2 });
     assert.deepEqual(

@@ -1,7 +1,15 @@
 /** The contract of Database, and of its queries that serve the control plane, run over every implementation. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { deleteAccessKey, findAccessKey, insertAccessKey, listAccessKeys } from '../../src/backends/store/access-keys.ts';
+import {
+  countAccessKeys,
+  deleteAccessKey,
+  deleteTemporaryAccessKeys,
+  findAccessKey,
+  insertAccessKey,
+  listAccessKeys,
+  updateAccessKeyStatus,
+} from '../../src/backends/store/access-keys.ts';
 import { findAccount, insertAccount } from '../../src/backends/store/accounts.ts';
 import {
   countChallenges,
@@ -23,10 +31,41 @@ import {
   listConnectors,
   updateConnectorStatus,
 } from '../../src/backends/store/connectors.ts';
-import type { ChallengeRow } from '../../src/backends/store/database.ts';
+import type { AccessKeyRow, ChallengeRow, UserPolicyRow } from '../../src/backends/store/database.ts';
 import { findStoreProperty, insertStoreProperty } from '../../src/backends/store/store-properties.ts';
 import { deleteAllTags, deleteTags, deleteTagsUnder, listTags, putTags } from '../../src/backends/store/tags.ts';
+import {
+  deleteUserPolicy,
+  findUserPolicy,
+  listUserPolicies,
+  listUserPolicyDocuments,
+  putUserPolicy,
+} from '../../src/backends/store/user-policies.ts';
+import { countUsers, deleteUser, findUser, insertUser, listUsers } from '../../src/backends/store/users.ts';
 import { connector, describeEveryDatabase, everyByte, home, homeColumns, now, uuid } from '../support/databases.ts';
+
+const ops = { accountId: home.accountId, userName: 'ops' };
+const otherAccountId = '111111111111';
+
+function accessKey(id: string, change: Partial<AccessKeyRow> = {}): AccessKeyRow {
+  return {
+    access_key_id: id,
+    account_id: home.accountId,
+    user_name: 'ops',
+    sealed_secret: Buffer.from(everyByte),
+    session_token_mac: null,
+    session_policy: null,
+    status: 'ACTIVE',
+    expires_at: null,
+    created_at: now,
+    ...change,
+  };
+}
+
+function userPolicy(name: string, document: string, at = now): UserPolicyRow {
+  const { accountId: account_id, userName: user_name } = ops;
+  return { account_id, user_name, policy_name: name, document, created_at: at, updated_at: at };
+}
 
 function challenge(n: number, connectorNumber: number): ChallengeRow {
   return {
@@ -108,34 +147,95 @@ describeEveryDatabase(subject => {
     assert.deepEqual(await findAccount(subject.database.query, home.accountId), row);
   });
 
-  test('an access key is found, listed and deleted by its own account only', async () => {
-    const row = {
-      access_key_id: 'AKIA1',
-      account_id: home.accountId,
-      name: 'ops',
-      sealed_secret: Buffer.from(everyByte),
-      session_token_mac: null,
-      status: 'ACTIVE' as const,
-      expires_at: now,
-      created_at: now,
-    };
-    await insertAccessKey(subject.database.query, row);
-    await insertAccessKey(subject.database.query, { ...row, access_key_id: 'AKIA2' });
-    const found = await findAccessKey(subject.database.query, 'AKIA1');
-    assert.deepEqual(found && { ...found, sealed_secret: Buffer.from(found.sealed_secret) }, row);
-    const page = await listAccessKeys(subject.database.query, { accountId: home.accountId, afterId: 'AKIA1', limit: 10 });
+  test('an access key is found, listed, changed and deleted by its own account and user only', async () => {
+    const { query } = subject.database;
+    const row = accessKey('AKIA1', { session_policy: '{}', session_token_mac: Buffer.from(everyByte), expires_at: now });
+    for (const key of [row, accessKey('AKIA2'), accessKey('AKIA3', { user_name: 'ci' })]) await insertAccessKey(query, key);
+    const found = await findAccessKey(query, 'AKIA1');
+    const bytes = (octets: Uint8Array | null) => octets && Buffer.from(octets);
     assert.deepEqual(
-      page.map(key => key.access_key_id),
-      ['AKIA2'],
+      found && { ...found, sealed_secret: bytes(found.sealed_secret), session_token_mac: bytes(found.session_token_mac) },
+      row,
     );
-    assert.equal(await deleteAccessKey(subject.database.query, { accountId: '111111111111', accessKeyId: 'AKIA1' }), false);
-    assert.equal(await deleteAccessKey(subject.database.query, { accountId: home.accountId, accessKeyId: 'AKIA1' }), true);
-    assert.equal(await findAccessKey(subject.database.query, 'AKIA1'), undefined);
+    const ids = async (page: Omit<Parameters<typeof listAccessKeys>[1], 'accountId' | 'limit'>) =>
+      (await listAccessKeys(query, { accountId: home.accountId, limit: 10, ...page })).map(key => key.access_key_id);
+    assert.deepEqual(await ids({}), ['AKIA1', 'AKIA2', 'AKIA3']);
+    assert.deepEqual(await ids({ afterId: 'AKIA1' }), ['AKIA2', 'AKIA3']);
+    assert.deepEqual(await ids({ userName: 'ops' }), ['AKIA1', 'AKIA2']);
+    const key = { accountId: home.accountId, accessKeyId: 'AKIA1' };
+    for (const other of [{ accountId: otherAccountId }, { userName: 'ci' }]) {
+      assert.equal(await updateAccessKeyStatus(query, { ...key, ...other }, 'INACTIVE'), false);
+      assert.equal(await deleteAccessKey(query, { ...key, ...other }), false);
+    }
+    assert.equal(await updateAccessKeyStatus(query, { ...key, userName: 'ops' }, 'INACTIVE'), true);
+    assert.equal((await findAccessKey(query, 'AKIA1'))?.status, 'INACTIVE');
+    assert.equal((await findAccessKey(query, 'AKIA2'))?.status, 'ACTIVE');
+    assert.equal(await deleteAccessKey(query, key), true);
+    assert.equal(await deleteAccessKey(query, { ...key, userName: 'ops', accessKeyId: 'AKIA2' }), true);
+    assert.deepEqual(await ids({}), ['AKIA3']);
+  });
+
+  test("a user's permanent and temporary keys are counted apart, and only the temporary ones end", async () => {
+    const { query } = subject.database;
+    const keys = [
+      accessKey('AKIA1'),
+      accessKey('ASIA1', { expires_at: now }),
+      accessKey('ASIA2', { expires_at: now + 1 }),
+      accessKey('ASIA3', { expires_at: now, user_name: 'ci' }),
+      accessKey('ASIA4', { expires_at: now, account_id: otherAccountId }),
+    ];
+    for (const key of keys) await insertAccessKey(query, key);
+    const counts = async () => [await countAccessKeys(query, ops, 'permanent'), await countAccessKeys(query, ops, 'temporary')];
+    assert.deepEqual(await counts(), [1, 2]);
+    await deleteTemporaryAccessKeys(query, ops, now);
+    assert.deepEqual(await counts(), [1, 2]);
+    await deleteTemporaryAccessKeys(query, ops, now + 1);
+    assert.deepEqual(await counts(), [1, 1]);
+    await deleteTemporaryAccessKeys(query, ops);
+    assert.deepEqual(await counts(), [1, 0]);
+    for (const id of ['ASIA3', 'ASIA4']) assert.ok(await findAccessKey(query, id));
+  });
+
+  test('users are found, counted, paged and deleted within their account', async () => {
+    const { query } = subject.database;
+    const row = { account_id: home.accountId, user_name: 'ops', created_at: now };
+    await insertUser(query, row);
+    await assert.rejects(insertUser(query, row));
+    await insertUser(query, { ...row, user_name: 'ci' });
+    await insertUser(query, { ...row, account_id: otherAccountId });
+    assert.deepEqual(await findUser(query, ops), row);
+    assert.equal(await findUser(query, { ...ops, userName: 'Ops' }), undefined);
+    assert.equal(await countUsers(query, home.accountId), 2);
+    const names = async (afterName?: string) =>
+      (await listUsers(query, { accountId: home.accountId, afterName, limit: 1 })).map(user => user.user_name);
+    assert.deepEqual([await names(), await names('ci'), await names('ops')], [['ci'], ['ops'], []]);
+    await deleteUser(query, ops);
+    assert.equal(await findUser(query, ops), undefined);
+    assert.ok(await findUser(query, { ...ops, accountId: otherAccountId }));
+  });
+
+  test("a user's policies are put, replaced, paged and deleted, and hold the user", async () => {
+    const { query } = subject.database;
+    await assert.rejects(putUserPolicy(query, userPolicy('a', '1')));
+    for (const user_name of ['ops', 'ci']) await insertUser(query, { account_id: home.accountId, user_name, created_at: now });
+    await putUserPolicy(query, userPolicy('a', '1'));
+    await putUserPolicy(query, userPolicy('b', '2'));
+    await putUserPolicy(query, userPolicy('a', '3', now + 1));
+    const replaced = { ...userPolicy('a', '3'), updated_at: now + 1 };
+    assert.deepEqual(await findUserPolicy(query, { ...ops, policyName: 'a' }), replaced);
+    assert.deepEqual((await listUserPolicyDocuments(query, ops)).toSorted(), ['2', '3']);
+    assert.deepEqual(await listUserPolicyDocuments(query, { ...ops, userName: 'ci' }), []);
+    assert.deepEqual(await listUserPolicies(query, { ...ops, limit: 1 }), [replaced]);
+    assert.deepEqual(await listUserPolicies(query, { ...ops, afterName: 'a', limit: 2 }), [userPolicy('b', '2')]);
+    await assert.rejects(deleteUser(query, ops));
+    assert.equal(await deleteUserPolicy(query, { ...ops, userName: 'ci', policyName: 'a' }), false);
+    for (const policyName of ['a', 'b']) assert.equal(await deleteUserPolicy(query, { ...ops, policyName }), true);
+    await deleteUser(query, ops);
   });
 
   test('pages by key hold every connector of one account and region once, in order', async () => {
     for (let n = 0; n < 25; n++) await insertConnector(subject.database.query, connector((n * 7) % 25));
-    await insertConnector(subject.database.query, connector(100, { account_id: '111111111111' }));
+    await insertConnector(subject.database.query, connector(100, { account_id: otherAccountId }));
     await insertConnector(subject.database.query, connector(101, { region: 'eu-west-1' }));
     const seen: string[] = [];
     for (;;) {
@@ -155,7 +255,7 @@ describeEveryDatabase(subject => {
     const expected = { ...connector(1), ...nulls, type: 'INTUNE', azure_domain: 'contoso.example', lease_until_at: 0 };
     assert.deepEqual(await findConnector(subject.database.query, { ...home, connectorId: uuid(1) }), expected);
     assert.equal(await findConnector(subject.database.query, { ...home, region: 'eu-west-1', connectorId: uuid(1) }), undefined);
-    assert.equal(await findConnector(subject.database.query, { ...home, accountId: '111111111111', connectorId: uuid(1) }), undefined);
+    assert.equal(await findConnector(subject.database.query, { ...home, accountId: otherAccountId, connectorId: uuid(1) }), undefined);
   });
 
   test('of several moves from one status exactly one succeeds', async () => {

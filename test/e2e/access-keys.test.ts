@@ -53,7 +53,7 @@ async function countConnectors(file: string): Promise<number | undefined> {
 
 describe('access-key create', () => {
   it('makes a permanent key that the running server accepts', async () => {
-    const { file, accessKeyId } = await createKey('--name', 'backup');
+    const { file, accessKeyId } = await createKey();
     assert.match(accessKeyId, /^AKIA[A-Z2-7]{16}$/);
     assert.equal(await countConnectors(file), 1);
   });
@@ -72,11 +72,23 @@ describe('access-key create', () => {
     assert.equal(await countConnectors(file), 0);
   });
 
-  it('refuses what no account, name or duration can be', async () => {
+  it('makes a temporary key that its policy narrows', async () => {
+    const narrow = join(directory.path, 'narrow.json');
+    await writeFile(narrow, '{"Statement":{"Effect":"Allow","Action":"pca-connector-scep:GetConnector","Resource":"*"}}');
+    const { file } = await createKey('--duration', '1h', '--policy', narrow);
+    const { code } = await refusal(createApiClient(server.apiUrl, file).listConnectors());
+    assert.equal(code, 'AccessDeniedException');
+  });
+
+  it('refuses what no account, duration or policy can be, and a user who is not there', async () => {
+    const missing = join(directory.path, 'missing.json');
     for (const wrong of [
       ['--account', '1'],
-      ['--name', 'a b'],
+      ['--user', 'a b'],
       ['--duration', '37h'],
+      ['--policy', missing],
+      ['--duration', '1h', '--policy', missing],
+      ['--duration', '1h', '--policy', join(dataDir, 'credentials')],
     ]) {
       const { status, stdout, stderr } = await accessKey('create', ...wrong);
       assert.notEqual(status, 0);
@@ -113,8 +125,11 @@ describe('access-key create', () => {
 });
 
 describe('access-key list', () => {
-  it('shows every key of the account with its name and its end, and no secret', async () => {
-    const temporary = await createKey('--name', 'visitor', '--duration', '1h');
+  it('shows every key of the account, or of one user, with its user and its end, and no secret', async () => {
+    await runCommand(['user', 'create', 'visitor'], { settings: settingsFor(dataDir) });
+    const temporary = await createKey('--user', 'visitor', '--duration', '1h');
+    const { stdout: ofVisitor } = await accessKey('list', '--user', 'visitor');
+    assert.match(ofVisitor, new RegExp(`^${temporary.accessKeyId}  [^\\n]+  visitor\\n$`));
     const { status, stdout } = await accessKey('list');
     assert.equal(status, 0);
     const instant = '\\d{4}-\\d\\d-\\d\\dT[\\d:.]+Z';
@@ -145,7 +160,7 @@ describe('access-key delete', () => {
     assert.equal(stdout, '');
     assert.equal(
       stderr,
-      `scep-connector: There is no access key ${accessKeyId} in account 000000000000: \`access-key list\` shows those there are.\n`,
+      `scep-connector: AccessKey ${accessKeyId} does not exist in account 000000000000: \`access-key list\` shows those there are.\n`,
     );
     assert.equal(await countConnectors(file), 0);
   });

@@ -1,8 +1,14 @@
-/** What an enrolment leaves behind for its operator: one event in the audit trail, and a line in the log for every request. */
+/** What an enrolment leaves behind for its operator: events in the audit trail, and a line in the log for every request. */
 import assert from 'node:assert/strict';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { listAuditEvents } from '../../src/backends/store/audit-events.ts';
 import type { AuditEventRow } from '../../src/backends/store/database.ts';
+import { toCloudTrail } from '../../src/base/cloud-trail.ts';
+import { connectorArn } from '../../src/base/resources.ts';
+import { createApiClient } from '../support/api-client.ts';
 import { exchange, issuedBy, RawScepClient, send } from '../support/raw-scep-client.ts';
 import { challengePassword } from '../support/scep-messages.ts';
 import { accountId, type LogLine, startTemporaryServer, type TemporaryServer } from '../support/temporary-server.ts';
@@ -12,22 +18,46 @@ const info = 30;
 
 let server: TemporaryServer;
 let client: RawScepClient;
+let directory: string;
+let auditFile: string;
 before(async () => {
-  server = await startTemporaryServer();
+  directory = await mkdtemp(join(tmpdir(), 'scep-audit-'));
+  auditFile = join(directory, 'audit.jsonl');
+  server = await startTemporaryServer({ env: { SCEP_AUDIT_FILE: auditFile } });
   client = await RawScepClient.connect(server);
 });
-after(() => server[Symbol.asyncDispose]());
+after(async () => {
+  await server[Symbol.asyncDispose]();
+  await rm(directory, { recursive: true });
+});
 
-/** The events and the log lines that `work` adds, oldest first. */
-async function traces(work: () => Promise<unknown>): Promise<{ events: AuditEventRow[]; lines: LogLine[] }> {
-  const list = () => listAuditEvents(server.database.query, { connectorId: server.connectorId, limit: 1000 });
-  const [eventsBefore, linesBefore] = [(await list()).length, server.logLines.length];
-  await work();
-  const events = (await list()).toReversed().slice(eventsBefore);
-  return { events, lines: server.logLines.slice(linesBefore) };
+interface Traces {
+  /** What the service did, oldest first. */
+  events: AuditEventRow[];
+  /** What it was asked. */
+  calls: AuditEventRow[];
+  lines: LogLine[];
 }
 
-const home = { account_id: '000000000000', region: 'us-east-1', source: '127.0.0.1', principal: null };
+/** The audit events and the log lines that `work` adds. */
+async function traces(work: () => Promise<unknown>): Promise<Traces> {
+  const list = () => listAuditEvents(server.database.query, { connectorId: server.connectorId, limit: 1000 });
+  const known = new Set((await list()).map(({ event_id }) => event_id));
+  const linesBefore = server.logLines.length;
+  await work();
+  const lines = server.logLines.slice(linesBefore);
+  // A call that is awaited takes those before it along.
+  const ResourceArn = connectorArn({ accountId, region: 'us-east-1' }, server.connectorId);
+  await createApiClient(server.apiUrl, server.credentialsFile).tagResource({ ResourceArn, Tags: {} }).promise();
+  const added = (await list()).filter(({ event_id }) => !known.has(event_id)).toReversed();
+  return {
+    events: added.filter(({ category }) => category === 'Service'),
+    calls: added.filter(({ category }) => category === 'Data'),
+    lines,
+  };
+}
+
+const home = { category: 'Service', account_id: '000000000000', region: 'us-east-1', source: '127.0.0.1', principal: null };
 
 describe('an enrolment', () => {
   it('leaves one event, with the certificate’s serial number, subject and end', async () => {
@@ -100,12 +130,89 @@ describe('a refusal', () => {
   }
 });
 
+describe('a request', () => {
+  const record = async (work: () => Promise<unknown>) => {
+    const { calls } = await traces(work);
+    const [call, second] = calls;
+    assert.ok(call && !second);
+    const { eventID, eventTime, requestID, userAgent: _userAgent, ...rest } = toCloudTrail(call);
+    assert.equal(eventID, call.event_id);
+    assert.match(String(eventTime), /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/);
+    assert.match(String(requestID), /^[0-9a-f-]{36}$/);
+    return rest;
+  };
+  const common = () => ({
+    eventVersion: '1.10',
+    userIdentity: { type: 'FederatedUser', principalId: accountId, accountId },
+    eventSource: 'pca-connector-scep.amazonaws.com',
+    awsRegion: 'us-east-1',
+    sourceIPAddress: '127.0.0.1',
+    requestParameters: null,
+    responseElements: null,
+    resources: [
+      {
+        accountId,
+        type: 'AWS::PCAConnectorSCEP::Connector',
+        ARN: connectorArn({ accountId, region: 'us-east-1' }, server.connectorId),
+      },
+    ],
+    eventType: 'AwsApiCall',
+    managementEvent: false,
+    recipientAccountId: accountId,
+    eventCategory: 'Data',
+    tlsDetails: { clientProvidedHostHeader: new URL(server.url).host },
+  });
+
+  it('for what a connector can and what its certificates are leaves a record in CloudTrail’s form', async () => {
+    for (const eventName of ['GetCACaps', 'GetCACert']) {
+      assert.deepEqual(await record(() => send(`${server.url}?operation=${eventName}`)), {
+        ...common(),
+        eventName,
+        readOnly: true,
+        additionalEventData: { outcome: 'success' },
+      });
+    }
+  });
+
+  it('to enrol leaves one, and as many more as it is sent', async () => {
+    const message = client.request({ transactionID: 'to enrol' });
+    const expected = {
+      ...common(),
+      eventName: 'PKIOperationPost',
+      readOnly: false,
+      additionalEventData: { transactionID: 'to enrol', outcome: 'SUCCESS' },
+    };
+    assert.deepEqual(await record(() => client.exchange(message)), expected);
+    assert.deepEqual(await record(() => client.exchange(message)), expected);
+  });
+
+  it('by GET that is refused leaves one that says why', async () => {
+    const message = client.request({ challenge: challengePassword('wrong'), transactionID: 'by GET' });
+    const url = `${server.url}?operation=PKIOperation&message=${encodeURIComponent(Buffer.from(message).toString('base64'))}`;
+    assert.deepEqual(await record(() => send(url)), {
+      ...common(),
+      eventName: 'PKIOperationGet',
+      errorCode: 'BadRequestException',
+      errorMessage: 'The challenge password is invalid.',
+      readOnly: false,
+      additionalEventData: { transactionID: 'by GET', outcome: 'FAILURE' },
+    });
+  });
+
+  it('that cannot be read leaves one, and one that is for no connector leaves none', async () => {
+    const { errorCode, errorMessage } = await record(() => client.rejection(Buffer.from('3000', 'hex')));
+    assert.deepEqual([errorCode, errorMessage], ['ValidationException', 'The request is refused: ContentInfo ends before contentType.']);
+    const { calls } = await traces(() => send(`${new URL(server.url).origin}/nowhere?operation=GetCACaps`));
+    assert.deepEqual(calls, []);
+  });
+});
+
 describe('the log', () => {
   const hitOf = async (work: () => Promise<unknown>): Promise<LogLine | undefined> => {
     const { lines } = await traces(work);
     const [hit, second] = lines.filter(({ msg }) => msg === 'scep request');
     assert.equal(second, undefined);
-    const { time: _time, pid: _pid, hostname: _hostname, level: _level, msg: _msg, ...fields } = hit ?? {};
+    const { time: _time, pid: _pid, hostname: _hostname, level: _level, msg: _msg, requestId: _requestId, ...fields } = hit ?? {};
     return hit && fields;
   };
 
@@ -164,5 +271,16 @@ describe('the log', () => {
     const { lines } = await traces(() => client.enrol({ csrParts: { subject: 'CN=a\\0ab\\0d\\1b[31m' } }));
     const line = lines.find(({ event }) => event === 'CertificateIssued');
     assert.equal(line?.['subject'], 'CN=a\\0ab\\0d\\1b[31m');
+  });
+});
+
+describe('the audit file', () => {
+  it('has the record of every row, under the same id', async () => {
+    await traces(() => client.enrol());
+    const lines = (await readFile(auditFile, 'utf8')).split('\n').slice(0, -1);
+    const records = new Map(lines.map(line => JSON.parse(line) as { eventID: string }).map(record => [record.eventID, record]));
+    const rows = await server.database.query.selectFrom('audit_events').selectAll().execute();
+    assert.equal(lines.length, rows.length);
+    for (const row of rows) assert.deepEqual(records.get(row.event_id), toCloudTrail(row), row.name);
   });
 });

@@ -7,10 +7,12 @@ import type { AuditEvent, Log } from '../../src/base/events.ts';
 import { parseCertificationRequest } from '../../src/base/pki/pkcs10.ts';
 import { realSystem as system } from '../../src/base/system.ts';
 import { WorkerPool } from '../../src/base/worker-pool.ts';
+import { parseConfig } from '../../src/config.ts';
 import { Audit } from '../../src/service/audit.ts';
 import { CertificateAuthorities } from '../../src/service/certificate-authorities.ts';
 import { Certificates } from '../../src/service/certificates.ts';
 import { Challenges } from '../../src/service/challenges.ts';
+import { Endpoints } from '../../src/service/endpoints.ts';
 import { Enrolment } from '../../src/service/enrolment.ts';
 import { RaKeys } from '../../src/service/ra-keys.ts';
 import { issuanceIn, RawScepClient } from '../support/raw-scep-client.ts';
@@ -33,6 +35,7 @@ describe('a challenge that is deleted right after it was found to be the right o
     const { database, connectorId, endpointSecret, dataDir } = server;
     const keyProtector = new LocalKeyProtector(await loadMasterKey(`${dataDir}/master.key`, { system, create: false }), system);
     const certificates = new Certificates({ database, system });
+    const { config } = parseConfig({});
     class DeletingChallenges extends Challenges {
       override async verifyChallengePassword(id: string, candidate: string): Promise<string | undefined> {
         const challengeId = await super.verifyChallengePassword(id, candidate);
@@ -44,12 +47,20 @@ describe('a challenge that is deleted right after it was found to be the right o
       database,
       system,
       audit: new Audit({ database, system, log: silent }),
-      certificateAuthorities: new CertificateAuthorities({ database, keyProtector, system, workers }),
+      certificateAuthorities: new CertificateAuthorities({
+        database,
+        keyProtector,
+        system,
+        workers,
+        compatibility: 'clients',
+        publicationUrl: config.publicationUrl,
+      }),
       certificates,
-      challenges: new DeletingChallenges({ database, keyProtector, system, region: 'us-east-1' }),
+      challenges: new DeletingChallenges({ database, keyProtector, system, region: 'us-east-1', quotas: config.quotas }),
       raKeys: new RaKeys({ database, keyProtector, system, certificates }),
+      endpoints: new Endpoints(config),
     });
-    const endpoint = await enrolment.findEndpoint({ accountId, connectorId, secret: endpointSecret });
+    const endpoint = await enrolment.findEndpoint({ accountId, connectorId, secret: endpointSecret, host: undefined });
     assert.ok(endpoint);
     const before = await issuanceIn(database);
     const request = {

@@ -14,14 +14,18 @@ import { insertCertificateAuthority } from '../../src/backends/store/certificate
 import { deleteConnectorRow, updateConnectorStatus } from '../../src/backends/store/connectors.ts';
 import type { Database, Tables } from '../../src/backends/store/database.ts';
 import { openSqliteDatabase } from '../../src/backends/store/sqlite.ts';
+import type { Log } from '../../src/base/events.ts';
 import { type ConnectorStatus, certificateAuthorityArn, parseConnectorArn } from '../../src/base/resources.ts';
 import { realSystem, type System } from '../../src/base/system.ts';
+import { WorkerPool } from '../../src/base/worker-pool.ts';
+import { parseConfig } from '../../src/config.ts';
 import { createApiHandler } from '../../src/fronts/api/handler.ts';
 import type { ApiRequest } from '../../src/fronts/api/request.ts';
+import type { Installation } from '../../src/installation.ts';
 import { AccessKeys, type NewAccessKey } from '../../src/service/access-keys.ts';
-import { Challenges } from '../../src/service/challenges.ts';
-import { Connectors } from '../../src/service/connectors.ts';
-import { Tags } from '../../src/service/tags.ts';
+import { Audit } from '../../src/service/audit.ts';
+import { apiDependencies, createServices, type Services } from '../../src/services.ts';
+import { allSettings } from '../../src/settings.ts';
 
 process.env['AWS_SDK_JS_SUPPRESS_MAINTENANCE_MODE_MESSAGE'] = '1';
 
@@ -39,7 +43,7 @@ type ClientOptions = PcaConnectorScep.Types.ClientConfiguration;
 export interface ApiServer extends AsyncDisposable {
   url: string;
   database: Database;
-  challenges: Challenges;
+  services: Services;
   accessKeys: AccessKeys;
   /** Of the account whose client `client()` is. */
   credentials: NewAccessKey;
@@ -61,29 +65,29 @@ export interface ApiServer extends AsyncDisposable {
   createActiveConnector(): Promise<string>;
 }
 
-export async function startApiServer(): Promise<ApiServer> {
+/** Every rate switched off: what a test sends is no flood. */
+export const unthrottled = Object.fromEntries(
+  Object.keys(allSettings).flatMap(name => (name.startsWith('SCEP_RATE_') ? [[name, 'off']] : [])),
+);
+
+export async function startApiServer({ env = unthrottled }: { env?: Record<string, string> } = {}): Promise<ApiServer> {
   const directory = await mkdtemp(join(tmpdir(), 'scep-api-'));
   const database = await openSqliteDatabase({ file: join(directory, 'scep.db') });
   let clockOffsetMs = 0;
   const system: System = { ...realSystem, now: () => realSystem.now() + clockOffsetMs };
   const keyProtector = new LocalKeyProtector(system.randomBytes(32), system);
-  const accessKeys = new AccessKeys({ database, keyProtector, system });
-  const challenges = new Challenges({ database, keyProtector, system, region });
-  const wakeLifecycle = () => {
+  const log: Log = { info: () => {}, warn: () => {}, error: ({ err }: { err?: unknown }) => void server.reports.push(err) };
+  const { config } = parseConfig({ SCEP_REGION: region, SCEP_PUBLIC_URL: publicUrl, ...env });
+  const common = { database, keyProtector, system, region, log, quotas: config.quotas };
+  const accessKeys = new AccessKeys(common);
+  const installation: Installation = { ...common, accessKeys, [Symbol.asyncDispose]: async () => {} };
+  const audit = new Audit(common);
+  const workers = new WorkerPool(1);
+  const services = createServices(config, { installation, workers, audit, log });
+  services.lifecycle.wake = () => {
     server.wakeUps += 1;
   };
-  const handler = createApiHandler({
-    services: {
-      connectors: new Connectors({ database, system, region, publicUrl, wakeLifecycle }),
-      challenges,
-      tags: new Tags({ database, region }),
-    },
-    secretLookup: (accessKeyId, sessionToken) => accessKeys.findSecret(accessKeyId, sessionToken),
-    mac: (data, purpose) => keyProtector.mac(data, purpose),
-    system,
-    region,
-    report: error => server.reports.push(error),
-  });
+  const handler = createApiHandler(apiDependencies(services, installation, region, log));
   const listener = await listen(async request => handler(request));
   const url = `http://127.0.0.1:${(listener.address() as AddressInfo).port}`;
   const credentials = await accessKeys.createAccessKey({ accountId });
@@ -93,7 +97,7 @@ export async function startApiServer(): Promise<ApiServer> {
   const server: ApiServer = {
     url,
     database,
-    challenges,
+    services,
     accessKeys,
     credentials,
     certificateAuthorityArn: '',
@@ -126,6 +130,8 @@ export async function startApiServer(): Promise<ApiServer> {
     async [Symbol.asyncDispose]() {
       listener.closeAllConnections();
       await new Promise(resolve => void listener.close(resolve));
+      await audit[Symbol.asyncDispose]();
+      await workers[Symbol.asyncDispose]();
       await database[Symbol.asyncDispose]();
       await rm(directory, { recursive: true });
     },

@@ -1,5 +1,6 @@
-/** Queries on certificates: the intent recorded before signing, the certificate before it is released. */
+/** Queries on certificates: the intent recorded before signing, the certificate before it is released, and its revocation. */
 import type { Insertable } from 'kysely';
+import type { RevocationReason } from '../../base/private-ca.ts';
 import type { CertificateRow, Query, Tables } from './database.ts';
 
 /** Throws when the authority has already used the serial number. */
@@ -40,4 +41,19 @@ export async function findCertificateBySerial(
 
 export async function findCertificateByFingerprint(query: Query, fingerprint: string): Promise<CertificateRow | undefined> {
   return query.selectFrom('certificates').selectAll().where('fingerprint', '=', fingerprint).executeTakeFirst();
+}
+
+/** Whether it was valid until now: a certificate is revoked once. */
+export async function revokeCertificate(
+  query: Query,
+  certificateId: string,
+  { revokedAt, reason }: { revokedAt: number; reason: RevocationReason },
+): Promise<boolean> {
+  const result = await query
+    .updateTable('certificates')
+    .set({ status: 'REVOKED', revoked_at: revokedAt, revocation_reason: reason })
+    .where('certificate_id', '=', certificateId)
+    .where('status', '=', 'ISSUED')
+    .executeTakeFirstOrThrow();
+  return result.numUpdatedRows === 1n;
 }

@@ -1,5 +1,6 @@
 /** The port of the store: the tables with their columns, what a database can do, and how it says that it cannot. */
 import type { Generated, Kysely, Selectable } from 'kysely';
+import type { CertificateAuthorityStatus, CertificateAuthorityType, RevocationReason, UsageMode } from '../../base/private-ca.ts';
 import type { ConnectorStatus, ConnectorStatusReason, ConnectorType } from '../../base/resources.ts';
 
 /** The database itself or an open transaction: every query function takes one first. */
@@ -12,6 +13,11 @@ export interface Database extends AsyncDisposable {
    * one connection, so awaiting `Database.query` from within `work` would wait for ever.
    */
   transaction<T>(work: (query: Query) => Promise<T>): Promise<T>;
+  /**
+   * The same text as long as nothing in the store has changed, whoever would have changed it: what was read under it may be used again. Undefined
+   * where there is no way to tell that is cheaper than reading again.
+   */
+  revision(): string | undefined;
 }
 
 export type StoreErrorReason = 'corrupt' | 'newer' | 'read-only' | 'full' | 'locked' | 'unreachable';
@@ -32,13 +38,17 @@ export interface Tables {
   store_properties: StorePropertiesTable;
   accounts: AccountsTable;
   access_keys: AccessKeysTable;
+  users: UsersTable;
+  user_policies: UserPoliciesTable;
   certificate_authorities: CertificateAuthoritiesTable;
+  authority_permissions: AuthorityPermissionsTable;
   connectors: ConnectorsTable;
   challenges: ChallengesTable;
   tags: TagsTable;
   client_tokens: ClientTokensTable;
   ra_keys: RaKeysTable;
   certificates: CertificatesTable;
+  issuances: IssuancesTable;
   transactions: TransactionsTable;
   audit_events: AuditEventsTable;
 }
@@ -59,35 +69,86 @@ export type AccountRow = Selectable<AccountsTable>;
 interface AccessKeysTable {
   access_key_id: string;
   account_id: string;
-  name: string;
+  user_name: string;
   sealed_secret: Uint8Array;
   session_token_mac: Uint8Array | null;
+  /** Of a temporary key: an IAM policy that narrows what its user may do. */
+  session_policy: string | null;
   status: 'ACTIVE' | 'INACTIVE';
   expires_at: number | null;
   created_at: number;
 }
 export type AccessKeyRow = Selectable<AccessKeysTable>;
 
-/** The embedded CA's authorities, in the words of AWS Private CA. `chain` is concatenated DER in issuing order, without `certificate`. */
+interface UsersTable {
+  account_id: string;
+  user_name: string;
+  created_at: number;
+}
+export type UserRow = Selectable<UsersTable>;
+
+/** `document` is IAM's JSON, as it was given. */
+interface UserPoliciesTable {
+  account_id: string;
+  user_name: string;
+  policy_name: string;
+  document: string;
+  created_at: number;
+  updated_at: number;
+}
+export type UserPolicyRow = Selectable<UserPoliciesTable>;
+
+/**
+ * The embedded CA's authorities, in the words of AWS Private CA. `chain` is concatenated DER in issuing order, without `certificate`. While an
+ * authority is CREATING its `sealed_key` is empty and it has no `csr`.
+ */
 interface CertificateAuthoritiesTable {
   ca_id: string;
   account_id: string;
   region: string;
-  type: 'ROOT' | 'SUBORDINATE';
-  status: 'CREATING' | 'PENDING_CERTIFICATE' | 'ACTIVE' | 'DISABLED' | 'EXPIRED' | 'FAILED' | 'DELETED';
-  usage_mode: 'GENERAL_PURPOSE' | 'SHORT_LIVED_CERTIFICATE';
+  type: CertificateAuthorityType;
+  status: CertificateAuthorityStatus;
+  usage_mode: UsageMode;
   key_algorithm: string;
   signing_algorithm: string;
   subject: string;
+  /** AWS's CertificateAuthorityConfiguration as it was given, JSON; null of one made at first start. */
+  configuration: string | null;
+  csr: Uint8Array | null;
   certificate: Uint8Array | null;
   chain: Uint8Array | null;
+  /** Of `certificate`, in hexadecimal. */
+  serial_number: string | null;
   sealed_key: Uint8Array;
+  key_storage_security_standard: string | null;
   not_before: number | null;
   not_after: number | null;
+  /** AWS's RevocationConfiguration, JSON. */
+  revocation_configuration: string | null;
+  /** The number of its newest CRL. */
+  crl_number: Generated<number>;
+  /** The resource policy, IAM's JSON. */
+  policy: string | null;
+  failure_reason: string | null;
+  /** Of a DELETED one: what it was, and until when it can be restored; then its key is destroyed. */
+  status_before_deletion: CertificateAuthorityStatus | null;
+  restorable_until_at: number | null;
+  lease_until_at: Generated<number>;
   created_at: number;
   updated_at: number;
+  state_changed_at: number | null;
 }
 export type CertificateAuthorityRow = Selectable<CertificateAuthoritiesTable>;
+
+/** CreatePermission: what a service principal may do with the authority. `actions` is a JSON list. */
+interface AuthorityPermissionsTable {
+  ca_id: string;
+  principal: string;
+  source_account: string;
+  actions: string;
+  created_at: number;
+}
+export type AuthorityPermissionRow = Selectable<AuthorityPermissionsTable>;
 
 /** `endpoint_secret` is the random path segment of the connector's URL; `lease_until_at` keeps two workers off one connector. */
 interface ConnectorsTable {
@@ -160,7 +221,8 @@ interface CertificatesTable {
   /** 32 lower-case hexadecimal digits. */
   serial_number: string;
   connector_id: string | null;
-  kind: 'DEVICE' | 'RA' | 'TLS' | 'CA';
+  /** 'CA' is an authority's own certificate, 'API' one of IssueCertificate. */
+  kind: 'DEVICE' | 'RA' | 'TLS' | 'CA' | 'API';
   transaction_row_id: string | null;
   subject: string;
   subject_alternative_names: string;
@@ -172,8 +234,20 @@ interface CertificatesTable {
   fingerprint: string | null;
   created_at: number;
   issued_at: number | null;
+  revoked_at: number | null;
+  revocation_reason: RevocationReason | null;
 }
 export type CertificateRow = Selectable<CertificatesTable>;
+
+/** The queue behind IssueCertificate: the intent of a certificate as what is to be signed. Gone once it is signed. */
+interface IssuancesTable {
+  certificate_id: string;
+  ca_id: string;
+  tbs_certificate: Uint8Array;
+  created_at: number;
+  lease_until_at: Generated<number>;
+}
+export type IssuanceRow = Selectable<IssuancesTable>;
 
 /** One SCEP transaction as RFC 8894 section 2.3 identifies it, narrowed by CSR and signer so that a reused transactionID cannot collide. */
 interface TransactionsTable {
@@ -190,9 +264,10 @@ interface TransactionsTable {
 }
 export type TransactionRow = Selectable<TransactionsTable>;
 
-/** `detail` is a JSON object. */
+/** `detail` is a JSON object: of an API or SCEP call ('Management', 'Data') its CloudTrail members that no column has; of the service's own doings what they are about. */
 interface AuditEventsTable {
   event_id: string;
+  category: Generated<'Management' | 'Data' | 'Service'>;
   at: number;
   name: string;
   account_id: string | null;

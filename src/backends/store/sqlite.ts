@@ -66,6 +66,7 @@ function connect(file: string, access: Access): Database {
   return {
     query,
     transaction: work => query.transaction().execute(work),
+    revision: () => connection.revision(),
     async [Symbol.asyncDispose]() {
       // Waits its turn, so that what was begun is finished.
       await query.connection().execute(async () => {});
@@ -114,6 +115,13 @@ class Connection implements SqliteDatabase {
     // A full disk or an I/O error has already rolled back by itself.
     if (sqlText === 'rollback' && !this.#database.isTransaction) return nothingToDo;
     return this.#cached(sqlText);
+  }
+
+  /** Other connections' commits change the one number, this connection's changes the other (SQLite, "PRAGMA data_version"). */
+  revision(): string {
+    const [others] = this.#cached('pragma data_version').all([]) as { data_version: number }[];
+    const [own] = this.#cached('select total_changes() as changes').all([]) as { changes: number }[];
+    return `${others?.data_version}/${own?.changes}`;
   }
 
   close(): void {

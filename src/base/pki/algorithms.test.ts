@@ -1,9 +1,11 @@
 /** Shows how algorithms are named and resolved, and that signatures hold only for the data, key and algorithm they were made with. */
 import assert from 'node:assert/strict';
-import { constants, hash, sign, verify } from 'node:crypto';
+import { constants, createPublicKey, generateKeyPairSync, hash, type KeyObject, sign, verify } from 'node:crypto';
 import { describe, it } from 'node:test';
+import { hex } from '../../../test/support/ber.ts';
 import { refused } from '../../../test/support/pki-error-check.ts';
 import { ecKey, rsaKey } from '../../../test/support/pki-fixtures.ts';
+import { type SigningAlgorithm, signingAlgorithms } from '../private-ca.ts';
 import {
   algorithmName,
   contentCiphers,
@@ -12,10 +14,12 @@ import {
   digestOf,
   digests,
   encodeAlgorithmIdentifier,
+  findSigningAlgorithm,
   parseAlgorithmIdentifier,
   parseMgf1,
   requireDigest,
   resolveSignatureAlgorithm,
+  signatureAlgorithmIdentifiers,
   verifySignature,
 } from './algorithms.ts';
 import { parseBer } from './asn1.ts';
@@ -96,7 +100,7 @@ describe('a signature of a certificate or a CSR', () => {
       assert.equal(algorithm.parameters?.tag, name === 'RSA' ? 0x05 : undefined);
       const signature = signer.sign(data);
       const resolved = resolveSignatureAlgorithm(algorithm);
-      assert.ok(verify(digests[resolved.digest].openssl, data, key, signature));
+      assert.ok(resolved.digest !== undefined && verify(digests[resolved.digest].openssl, data, key, signature));
       assert.ok(verifySignature(resolved, publicKeyOf(key), data, signature));
       assert.ok(!verifySignature(resolved, publicKeyOf(key), Buffer.from('something else'), signature));
       for (const [otherName, otherKey] of keys)
@@ -125,6 +129,119 @@ describe('a signature of a certificate or a CSR', () => {
     refused(() => resolveSignatureAlgorithm({ oid: '1.3.101.112', parameters: undefined }), 'unsupportedAlgorithm', /1\.3\.101\.112/);
     refused(() => resolveSignatureAlgorithm({ oid: Oid.rsaEncryption, parameters: undefined }), 'unsupportedAlgorithm');
     assert.equal(resolveSignatureAlgorithm({ oid: Oid.rsaEncryption, parameters: undefined }, digests['SHA-384']).digest, 'SHA-384');
+  });
+});
+
+const mlDsaKeys = {
+  ML_DSA_44: generateKeyPairSync('ml-dsa-44').privateKey,
+  ML_DSA_65: generateKeyPairSync('ml-dsa-65').privateKey,
+  ML_DSA_87: generateKeyPairSync('ml-dsa-87').privateKey,
+};
+
+describe('createSigner', () => {
+  const rsaPss = { padding: constants.RSA_PKCS1_PSS_PADDING };
+  const ec = ecKey('prime256v1');
+  /** How Node verifies what each of AWS's algorithms signs, with the AlgorithmIdentifier of RFC 4055, 5758 and 9881. */
+  const cases: Record<SigningAlgorithm, [key: KeyObject, digest: string | null, options: object, identifier: string]> = {
+    SHA256WITHRSA: [rsaKey('client'), 'sha256', {}, '30 0d 06 09 2a 86 48 86 f7 0d 01 01 0b 05 00'],
+    SHA384WITHRSA: [rsaKey('client'), 'sha384', {}, '30 0d 06 09 2a 86 48 86 f7 0d 01 01 0c 05 00'],
+    SHA512WITHRSA: [rsaKey('client'), 'sha512', {}, '30 0d 06 09 2a 86 48 86 f7 0d 01 01 0d 05 00'],
+    SHA256WITHRSA_PSS: [rsaKey('client'), 'sha256', { ...rsaPss, saltLength: 32 }, pssIdentifier('01', '20')],
+    SHA384WITHRSA_PSS: [rsaKey('client'), 'sha384', { ...rsaPss, saltLength: 48 }, pssIdentifier('02', '30')],
+    SHA512WITHRSA_PSS: [rsaKey('client'), 'sha512', { ...rsaPss, saltLength: 64 }, pssIdentifier('03', '40')],
+    SHA256WITHECDSA: [ec, 'sha256', {}, '30 0a 06 08 2a 86 48 ce 3d 04 03 02'],
+    SHA384WITHECDSA: [ec, 'sha384', {}, '30 0a 06 08 2a 86 48 ce 3d 04 03 03'],
+    SHA512WITHECDSA: [ec, 'sha512', {}, '30 0a 06 08 2a 86 48 ce 3d 04 03 04'],
+    ML_DSA_44: [mlDsaKeys.ML_DSA_44, null, {}, '30 0b 06 09 60 86 48 01 65 03 04 03 11'],
+    ML_DSA_65: [mlDsaKeys.ML_DSA_65, null, {}, '30 0b 06 09 60 86 48 01 65 03 04 03 12'],
+    ML_DSA_87: [mlDsaKeys.ML_DSA_87, null, {}, '30 0b 06 09 60 86 48 01 65 03 04 03 13'],
+  };
+
+  /** RSASSA-PSS with one SHA-2 digest for both, by the last octet of its OID, and this salt length. */
+  function pssIdentifier(digest: string, salt: string): string {
+    const sha2 = `30 0d 06 09 60 86 48 01 65 03 04 02 ${digest} 05 00`;
+    const mgf1 = `30 1a 06 09 2a 86 48 86 f7 0d 01 01 08 ${sha2}`;
+    return `30 41 06 09 2a 86 48 86 f7 0d 01 01 0a 30 34 a0 0f ${sha2} a1 1c ${mgf1} a2 03 02 01 ${salt}`;
+  }
+
+  for (const signing of signingAlgorithms) {
+    it(`signs with ${signing}, which our codec and Node verify`, () => {
+      const [key, digest, options, identifier] = cases[signing];
+      const signer = createSigner(key, signing);
+      assert.deepEqual(Buffer.from(signer.algorithm), hex(identifier));
+      const signature = signer.sign(data);
+      assert.ok(verify(digest, data, { key: createPublicKey(key), ...options }, signature));
+      const resolved = resolveSignatureAlgorithm(parsed(signer.algorithm));
+      assert.ok(verifySignature(resolved, publicKeyOf(key), data, signature));
+      assert.ok(!verifySignature(resolved, publicKeyOf(key), Buffer.from('something else'), signature));
+      assert.equal(findSigningAlgorithm(signer.algorithm), signing);
+    });
+  }
+
+  it('uses the digest that fits the key, and ML-DSA of the key’s parameter set, unless told otherwise', () => {
+    const usual = [rsaKey('client'), ecKey('prime256v1'), ecKey('secp384r1'), ecKey('secp521r1'), ...Object.values(mlDsaKeys)].map(key =>
+      findSigningAlgorithm(createSigner(key).algorithm),
+    );
+    const ecdsa = ['SHA256WITHECDSA', 'SHA384WITHECDSA', 'SHA512WITHECDSA'];
+    assert.deepEqual(usual, ['SHA256WITHRSA', ...ecdsa, 'ML_DSA_44', 'ML_DSA_65', 'ML_DSA_87']);
+  });
+
+  it('signs on each curve with each digest', () => {
+    for (const curve of ['prime256v1', 'secp384r1', 'secp521r1'] as const) {
+      for (const signing of ['SHA256WITHECDSA', 'SHA384WITHECDSA', 'SHA512WITHECDSA'] as const) {
+        const signature = createSigner(ecKey(curve), signing).sign(data);
+        assert.ok(verify(cases[signing][1], data, createPublicKey(ecKey(curve)), signature), `${curve} ${signing}`);
+      }
+    }
+  });
+
+  it('is a TypeError for an algorithm of another family than the key, and for a key that signs no certificate', () => {
+    const family = (signing: SigningAlgorithm) => cases[signing][0];
+    for (const signing of signingAlgorithms) {
+      for (const other of signingAlgorithms.filter(candidate => family(candidate) !== family(signing))) {
+        assert.throws(() => createSigner(family(signing), other), {
+          name: 'TypeError',
+          message: new RegExp(`does not sign with ${other}`),
+        });
+      }
+    }
+    assert.throws(() => createSigner(generateKeyPairSync('ed25519').privateKey), { name: 'TypeError', message: /ed25519/ });
+    assert.throws(() => createSigner(generateKeyPairSync('ec', { namedCurve: 'secp256k1' }).privateKey), TypeError);
+  });
+
+  it('does not know an identifier that is not of its own making', () => {
+    assert.equal(findSigningAlgorithm(encodeAlgorithmIdentifier('1.2.840.113549.1.1.5')), undefined);
+    assert.equal(findSigningAlgorithm(encodeAlgorithmIdentifier(Oid.mlDsa44)), undefined);
+  });
+});
+
+describe('ML-DSA', () => {
+  it('does not hold for the key of another parameter set, nor under the name of one', () => {
+    for (const [signing, key] of Object.entries(mlDsaKeys) as [keyof typeof mlDsaKeys, KeyObject][]) {
+      const signature = createSigner(key).sign(data);
+      for (const other of Object.keys(mlDsaKeys) as (keyof typeof mlDsaKeys)[]) {
+        const named = resolveSignatureAlgorithm(parsed(signatureAlgorithmIdentifiers[other]));
+        assert.equal(verifySignature(named, publicKeyOf(key), data, signature), other === signing);
+        const own = resolveSignatureAlgorithm(parsed(signatureAlgorithmIdentifiers[signing]));
+        assert.equal(verifySignature(own, publicKeyOf(mlDsaKeys[other]), data, signature), other === signing);
+      }
+      assert.ok(
+        !verifySignature(resolveSignatureAlgorithm(parsed(createSigner(key).algorithm)), publicKeyOf(rsaKey('client')), data, signature),
+      );
+    }
+  });
+
+  it('does not hold when it is empty, too short or too long', () => {
+    const resolved = resolveSignatureAlgorithm(parsed(signatureAlgorithmIdentifiers.ML_DSA_65));
+    const signature = createSigner(mlDsaKeys.ML_DSA_65).sign(data);
+    const wrong = [Buffer.alloc(0), Buffer.alloc(3309), signature.subarray(1), Buffer.concat([signature, Buffer.of(0)])];
+    for (const bad of wrong) assert.ok(!verifySignature(resolved, publicKeyOf(mlDsaKeys.ML_DSA_65), data, bad));
+  });
+
+  it('is malformed with parameters, and refused by name in a SignerInfo', () => {
+    refused(() => resolveSignatureAlgorithm(parsed(encodeAlgorithmIdentifier(Oid.mlDsa65))), 'malformed', /ML-DSA with parameters/);
+    const identifier = parsed(signatureAlgorithmIdentifiers.ML_DSA_65);
+    refused(() => resolveSignatureAlgorithm(identifier, digests['SHA-512']), 'unsupportedAlgorithm', /\(ML-DSA-65\)\. Use RSA/);
   });
 });
 

@@ -1,10 +1,11 @@
 /** The algorithms of CMS, PKCS#10 and X.509 as data: digests, content ciphers and signatures, with their OIDs, OpenSSL names and spoken names. */
 import { constants, hash, type KeyObject, type SigningOptions, sign, verify } from 'node:crypto';
-import { type Element, Tag } from './asn1.ts';
-import { derNull, objectIdentifier, sequence } from './der.ts';
+import { type SigningAlgorithm, signingAlgorithms } from '../private-ca.ts';
+import { type Element, parseBer, Tag } from './asn1.ts';
+import { contextConstructed, derNull, integer, objectIdentifier, sequence } from './der.ts';
 import { Oid } from './oids.ts';
 import { malformed, PkiError } from './pki-error.ts';
-import type { PublicKey } from './public-key.ts';
+import { mlDsaKeyBits, type PublicKey } from './public-key.ts';
 
 export type DigestName = 'SHA-1' | 'SHA-256' | 'SHA-384' | 'SHA-512';
 export interface Digest {
@@ -47,7 +48,7 @@ export interface AlgorithmPolicy {
 export const digestByOid = new Map(Object.values(digests).map(digest => [digest.oid, digest]));
 export const contentCipherByOid = new Map(Object.values(contentCiphers).map(cipher => [cipher.oid, cipher]));
 
-/** Names for what we do not implement but can name in a refusal. */
+/** Names for what we do not implement, or not everywhere, but can name in a refusal. */
 const refusedNames = new Map([
   ['1.2.840.113549.2.5', 'MD5'],
   ['1.2.840.113549.1.1.4', 'MD5 with RSA'],
@@ -57,6 +58,9 @@ const refusedNames = new Map([
   ['2.16.840.1.101.3.4.1.26', 'AES-192-GCM'],
   ['2.16.840.1.101.3.4.1.46', 'AES-256-GCM'],
   ['1.2.840.10040.4.1', 'DSA'],
+  [Oid.mlDsa44, 'ML-DSA-44'],
+  [Oid.mlDsa65, 'ML-DSA-65'],
+  [Oid.mlDsa87, 'ML-DSA-87'],
 ]);
 
 /** What a person calls the algorithm with this OID: its name, or the OID itself. */
@@ -92,8 +96,11 @@ export function digestOf(digest: Digest, data: Uint8Array): Uint8Array {
 }
 
 interface SignatureAlgorithm {
-  key: 'RSA' | 'EC';
-  digest: DigestName;
+  key: 'RSA' | 'EC' | 'ML-DSA';
+  /** ML-DSA's algorithm is of one parameter set, and so must the key be. */
+  keyBits?: number;
+  /** ML-DSA has none: in X.509 it takes the data itself, with an empty context (RFC 9881 section 2). */
+  digest: DigestName | undefined;
   options: SigningOptions;
 }
 
@@ -109,17 +116,21 @@ const signatureAlgorithms = new Map<string, SignatureAlgorithm>([
   ['1.2.840.10045.4.3.2', { key: 'EC', digest: 'SHA-256', options: ecdsa }],
   ['1.2.840.10045.4.3.3', { key: 'EC', digest: 'SHA-384', options: ecdsa }],
   ['1.2.840.10045.4.3.4', { key: 'EC', digest: 'SHA-512', options: ecdsa }],
+  ...[...mlDsaKeyBits].map(([oid, keyBits]) => [oid, { key: 'ML-DSA', keyBits, digest: undefined, options: {} }] as const),
 ]);
 
 /**
  * What a signature's AlgorithmIdentifier stands for. In a SignerInfo it may name the key alone (`rsaEncryption`), and then the digest is the
- * SignerInfo's digestAlgorithm, given here as `impliedDigest`. Throws PkiError unsupportedAlgorithm.
+ * SignerInfo's digestAlgorithm, given here as `impliedDigest`. ML-DSA is known in certificates and CSRs alone: SCEP does not speak it in CMS
+ * (RFC 9882). Throws PkiError unsupportedAlgorithm or malformed.
  */
 export function resolveSignatureAlgorithm(algorithm: AlgorithmIdentifier, impliedDigest?: Digest): SignatureAlgorithm {
   if (algorithm.oid === Oid.rsaEncryption && impliedDigest) return { key: 'RSA', digest: impliedDigest.name, options: pkcs1 };
   if (algorithm.oid === Oid.rsassaPss) return resolvePss(algorithm.parameters);
   const known = signatureAlgorithms.get(algorithm.oid);
-  if (known === undefined) throw unsupportedAlgorithm(algorithm.oid, 'RSA or ECDSA with SHA-256');
+  const isMlDsa = known?.key === 'ML-DSA';
+  if (known === undefined || (isMlDsa && impliedDigest)) throw unsupportedAlgorithm(algorithm.oid, 'RSA or ECDSA with SHA-256');
+  if (isMlDsa && algorithm.parameters) throw malformed('ML-DSA with parameters');
   return known;
 }
 
@@ -154,35 +165,92 @@ export function parseMgf1(algorithm: AlgorithmIdentifier): Digest {
 
 /** Whether `signature` over `data` holds. A key of another kind than the algorithm's never does. */
 export function verifySignature(algorithm: SignatureAlgorithm, publicKey: PublicKey, data: Uint8Array, signature: Uint8Array): boolean {
-  if (publicKey.kind !== algorithm.key) return false;
+  const { key, keyBits = publicKey.bits, options } = algorithm;
+  if (publicKey.kind !== key || publicKey.bits !== keyBits) return false;
   try {
-    return verify(digests[algorithm.digest].openssl, data, { key: publicKey.keyObject, ...algorithm.options }, signature);
+    return verify(opensslDigest(algorithm), data, { key: publicKey.keyObject, ...options }, signature);
   } catch {
     // OpenSSL throws where a signature cannot even be tried, such as one longer than the modulus: it does not hold.
     return false;
   }
 }
 
-const certificateSignatureOids: Record<'RSA' | 'EC', Partial<Record<DigestName, string>>> = {
-  RSA: { 'SHA-256': '1.2.840.113549.1.1.11', 'SHA-384': '1.2.840.113549.1.1.12', 'SHA-512': '1.2.840.113549.1.1.13' },
-  EC: { 'SHA-256': '1.2.840.10045.4.3.2', 'SHA-384': '1.2.840.10045.4.3.3', 'SHA-512': '1.2.840.10045.4.3.4' },
+function opensslDigest({ digest }: SignatureAlgorithm): string | null {
+  return digest === undefined ? null : digests[digest].openssl;
+}
+
+/**
+ * The AlgorithmIdentifiers of AWS Private CA's signing algorithms. ECDSA's has no parameters (RFC 5758 section 3.2), nor has ML-DSA's (RFC 9881
+ * section 2); RSASSA-PSS has a salt as long as the digest.
+ */
+export const signatureAlgorithmIdentifiers: Readonly<Record<SigningAlgorithm, Uint8Array>> = {
+  SHA256WITHRSA: encodeAlgorithmIdentifier('1.2.840.113549.1.1.11'),
+  SHA384WITHRSA: encodeAlgorithmIdentifier('1.2.840.113549.1.1.12'),
+  SHA512WITHRSA: encodeAlgorithmIdentifier('1.2.840.113549.1.1.13'),
+  SHA256WITHRSA_PSS: encodePss(digests['SHA-256'], 32),
+  SHA384WITHRSA_PSS: encodePss(digests['SHA-384'], 48),
+  SHA512WITHRSA_PSS: encodePss(digests['SHA-512'], 64),
+  SHA256WITHECDSA: sequence(objectIdentifier('1.2.840.10045.4.3.2')),
+  SHA384WITHECDSA: sequence(objectIdentifier('1.2.840.10045.4.3.3')),
+  SHA512WITHECDSA: sequence(objectIdentifier('1.2.840.10045.4.3.4')),
+  ML_DSA_44: sequence(objectIdentifier(Oid.mlDsa44)),
+  ML_DSA_65: sequence(objectIdentifier(Oid.mlDsa65)),
+  ML_DSA_87: sequence(objectIdentifier(Oid.mlDsa87)),
 };
 
+/** RSASSA-PSS-params (RFC 4055 section 3.1) with MGF1 over the same digest; the trailer is the default one. */
+function encodePss(digest: Digest, saltLength: number): Uint8Array {
+  const digestAlgorithm = encodeAlgorithmIdentifier(digest.oid);
+  const parameters = sequence(
+    contextConstructed(0, digestAlgorithm),
+    contextConstructed(1, encodeAlgorithmIdentifier(Oid.mgf1, digestAlgorithm)),
+    contextConstructed(2, integer(saltLength)),
+  );
+  return encodeAlgorithmIdentifier(Oid.rsassaPss, parameters);
+}
+
+/** The signing algorithm that has exactly this AlgorithmIdentifier. */
+export function findSigningAlgorithm(identifier: Uint8Array): SigningAlgorithm | undefined {
+  return signingAlgorithms.find(signing => Buffer.compare(signatureAlgorithmIdentifiers[signing], identifier) === 0);
+}
+
 export interface Signer {
-  /** The AlgorithmIdentifier that goes beside the signature. ECDSA's has no parameters (RFC 5758 section 3.2). */
+  /** The AlgorithmIdentifier that goes beside the signature. */
   algorithm: Uint8Array;
   sign(data: Uint8Array): Uint8Array;
 }
 
-/** A signer of certificates and certification requests: RSA PKCS#1 v1.5 or ECDSA, with the digest that matches the key's strength. */
-export function createSigner(key: KeyObject): Signer {
-  const kind = key.asymmetricKeyType === 'ec' ? 'EC' : 'RSA';
-  const curve = key.asymmetricKeyDetails?.namedCurve;
-  const digest = digests[curve === 'secp384r1' ? 'SHA-384' : curve === 'secp521r1' ? 'SHA-512' : 'SHA-256'];
-  const oid = certificateSignatureOids[kind][digest.name];
-  if (oid === undefined) throw new TypeError(`no certificate signature with ${digest.name}`);
-  return {
-    algorithm: kind === 'RSA' ? encodeAlgorithmIdentifier(oid) : sequence(objectIdentifier(oid)),
-    sign: data => sign(digest.openssl, data, { key, ...(kind === 'RSA' ? pkcs1 : ecdsa) }),
-  };
+/**
+ * A signer of certificates, CRLs and certification requests: unless told otherwise with RSA PKCS#1 v1.5, ECDSA or ML-DSA and the digest that
+ * matches the key's strength. Throws TypeError when the key does not sign so.
+ */
+export function createSigner(key: KeyObject, signing: SigningAlgorithm = usualSigningAlgorithm(key)): Signer {
+  if (familyOf(signing) !== familyOf(usualSigningAlgorithm(key))) {
+    throw new TypeError(`a key of type ${key.asymmetricKeyType} does not sign with ${signing}`);
+  }
+  const algorithm = signatureAlgorithmIdentifiers[signing];
+  const resolved = resolveSignatureAlgorithm(parseAlgorithmIdentifier(parseBer(algorithm)));
+  return { algorithm, sign: data => sign(opensslDigest(resolved), data, { key, ...resolved.options }) };
 }
+
+/** RSA, ECDSA or one parameter set of ML-DSA: with each, a key signs by all algorithms or none. */
+function familyOf(signing: SigningAlgorithm): string {
+  return signing.replace(/^SHA\d+WITH|_PSS$/g, '');
+}
+
+function usualSigningAlgorithm(key: KeyObject): SigningAlgorithm {
+  const usual = usualSigningAlgorithms.get(key.asymmetricKeyDetails?.namedCurve ?? key.asymmetricKeyType);
+  if (usual === undefined) throw new TypeError(`a key of type ${key.asymmetricKeyType} signs no certificate`);
+  return usual;
+}
+
+/** By curve, or else by the type of the key. */
+const usualSigningAlgorithms = new Map<string | undefined, SigningAlgorithm>([
+  ['rsa', 'SHA256WITHRSA'],
+  ['prime256v1', 'SHA256WITHECDSA'],
+  ['secp384r1', 'SHA384WITHECDSA'],
+  ['secp521r1', 'SHA512WITHECDSA'],
+  ['ml-dsa-44', 'ML_DSA_44'],
+  ['ml-dsa-65', 'ML_DSA_65'],
+  ['ml-dsa-87', 'ML_DSA_87'],
+]);

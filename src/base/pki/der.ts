@@ -100,22 +100,27 @@ export function ia5String(text: string): Uint8Array {
   return tlv(Tag.ia5String, Buffer.from(text, 'latin1'));
 }
 
-/** UTCTime up to 2049 and GeneralizedTime from 2050 on (RFC 5280 section 4.1.2.5). */
+/** 31 December 9999, the last second that has four digits for its year. */
+export const timeMax = Date.UTC(9999, 11, 31, 23, 59, 59);
+
+/** UTCTime up to 2049 and GeneralizedTime from 2050 on (RFC 5280 section 4.1.2.5). Throws RangeError after `timeMax`. */
 export function time(at: number): Uint8Array {
+  if (at >= timeMax + 1000) throw new RangeError(`no Time holds ${at}`);
   const digits = new Date(at).toISOString().replace(/[-:T]|\.\d+/g, '');
   const year = Number(digits.slice(0, 4));
   return year >= 1950 && year < 2050 ? tlv(Tag.utcTime, Buffer.from(digits.slice(2))) : tlv(Tag.generalizedTime, Buffer.from(digits));
 }
 
+const encodedOidsMax = 1024;
 const encodedOids = new Map<string, Uint8Array>();
 
-/** Encodings are kept: the dotted forms come from our own tables, so there are few. */
+/** Encodings are kept, for the dotted forms of our own tables come again and again; beyond those, callers of the API bring theirs. */
 export function objectIdentifier(dotted: string): Uint8Array {
   const known = encodedOids.get(dotted);
   if (known !== undefined) return known;
   const [root = 0n, second = 0n, ...arcs] = dotted.split('.').map(BigInt);
   const encoded = tlv(Tag.objectIdentifier, Buffer.from([root * 40n + second, ...arcs].flatMap(base128)));
-  encodedOids.set(dotted, encoded);
+  if (encodedOids.size < encodedOidsMax) encodedOids.set(dotted, encoded);
   return encoded;
 }
 

@@ -19,6 +19,7 @@ import {
   generalName,
   KeyUsage,
   keyUsageExtension,
+  normalizeExtension,
   parseBasicConstraints,
   parseExtensions,
   parseExtKeyUsage,
@@ -228,6 +229,61 @@ describe('subjectAltName', () => {
       () => namesOf({ der: contextConstructed(0, objectIdentifier(Oid.userPrincipalName), contextConstructed(0, derNull)) }),
       'malformed',
     );
+  });
+});
+
+describe('generalName', () => {
+  it('writes every type that pkijs reads as it was meant', () => {
+    const directory = parseNameString('CN=a,O=b');
+    const extension = subjectAltNameExtension(
+      [
+        generalName.otherName('1.2.3.4', 'ü'),
+        generalName.directory(directory),
+        generalName.ediParty('party', 'assigner'),
+        generalName.ediParty('party'),
+        generalName.registeredId('2.999.3'),
+      ],
+      false,
+    );
+    const { names } = new pkijs.GeneralNames({ schema: pkijsRead(extension) });
+    assert.deepEqual(
+      names.map(({ type }) => type),
+      [0, 4, 5, 5, 8],
+    );
+    assert.equal(names[4]?.value, '2.999.3');
+    assert.deepEqual(
+      parseSubjectAltName(extension).map(({ value }) => value),
+      ['0c02c3bc', 'CN=a,O=b', 'a515a00a0c0861737369676e6572a1070c057061727479', 'a509a1070c057061727479', '2.999.3'],
+    );
+  });
+});
+
+describe('normalizeExtension', () => {
+  const copy = (oid: string, value: Uint8Array) => normalizeExtension({ oid, critical: true, value });
+
+  it('writes the extensions it knows anew in DER and keeps whether they are critical', () => {
+    const bits = copy(Oid.keyUsage, hex('03 03 00 a0 00'));
+    assert.deepEqual([bits.critical, Buffer.from(bits.value)], [true, hex('03 02 05 a0')]);
+    const purposes = copy(Oid.extKeyUsage, indefinite(0x30, objectIdentifier(Oid.clientAuth)));
+    assert.deepEqual(purposes, extKeyUsageExtension([Oid.clientAuth], true));
+    const names = copy(Oid.subjectAltName, indefinite(0x30, segmented(Buffer.from('a.example.com'), 0xa2, 5)));
+    assert.deepEqual(names.value, subjectAltNameExtension([generalName.dns('a.example.com')], true).value);
+  });
+
+  it('leaves any other extension as it came', () => {
+    const value = hex('31 06 13 01 61 02 01 01');
+    assert.deepEqual(copy('1.2.3', value), { oid: '1.2.3', critical: true, value });
+  });
+
+  it('refuses what is not well-formed, not of its syntax, or empty', () => {
+    refused(() => copy('1.2.3', hex('30 05 02')), 'malformed');
+    refused(() => copy('1.2.3', hex('')), 'malformed');
+    refused(() => copy('1.2.3', hex('05 00 00')), 'malformed');
+    refused(() => copy(Oid.keyUsage, sequence()), 'malformed');
+    refused(() => copy(Oid.subjectAltName, sequence(derNull)), 'malformed');
+    refused(() => copy(Oid.keyUsage, hex('03 02 07 00')), 'malformed', /keyUsage is there and holds nothing/);
+    refused(() => copy(Oid.extKeyUsage, sequence()), 'malformed', /holds nothing/);
+    refused(() => copy(Oid.subjectAltName, sequence()), 'malformed', /holds nothing/);
   });
 });
 

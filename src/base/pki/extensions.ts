@@ -1,6 +1,7 @@
 /** Certificate extensions (RFC 5280 section 4.2): the ones a device certificate, an RA or a CA carries, read and written. */
 import { isIPv4, isIPv6 } from 'node:net';
 import { type Element, parseBer, parseSequence, Tag } from './asn1.ts';
+import { isPrintableAscii } from './checked-text.ts';
 import {
   contextConstructed,
   contextPrimitive,
@@ -100,6 +101,30 @@ export function findExtension(extensions: readonly Extension[], oid: string): Ex
   return extensions.find(extension => extension.oid === oid);
 }
 
+/**
+ * An extension that is copied from a request into a certificate, in DER of its own syntax where this codec knows that, else as it came. Throws
+ * PkiError where it is not well-formed, or holds nothing: each of the three is SIZE (1..MAX) or has a bit set (RFC 5280 section 4.2.1).
+ */
+export function normalizeExtension(extension: Extension): Extension {
+  const { oid, critical } = extension;
+  switch (oid) {
+    case Oid.keyUsage:
+      return { oid, critical, value: keyUsageExtension(something([...parseKeyUsage(extension)], 'keyUsage')).value };
+    case Oid.extKeyUsage:
+      return extKeyUsageExtension(something(parseExtKeyUsage(extension), 'extKeyUsage'), critical);
+    case Oid.subjectAltName:
+      return subjectAltNameExtension(something(parseSubjectAltName(extension), 'subjectAltName'), critical);
+    default:
+      parseBer(extension.value);
+      return extension;
+  }
+}
+
+function something<T>(members: readonly T[], what: string): readonly T[] {
+  if (members.length === 0) throw malformed(`${what} is there and holds nothing`);
+  return members;
+}
+
 export function parseKeyUsage(extension: Extension): Set<number> {
   const element = parseBer(extension.value);
   if (element.tag !== Tag.bitString) throw malformed('keyUsage is no BIT STRING');
@@ -184,7 +209,7 @@ function parseGeneralName(element: Element): GeneralName {
 /** An IA5String: a NUL in it, or an octet that each reader shows differently, is how a name passes for another. */
 function readImplicitString(element: Element): { der: Uint8Array; value: string } {
   const value = element.octets().toString('latin1');
-  if (/[^ -~]/.test(value)) throw malformed('a subjectAltName with characters that are not printable ASCII');
+  if (!isPrintableAscii(value)) throw malformed('a subjectAltName with characters that are not printable ASCII');
   return { der: primitiveForm(element), value };
 }
 
@@ -231,7 +256,16 @@ export const generalName = {
   uri: (uri: string) => ({ der: contextPrimitive(6, Buffer.from(uri, 'latin1')) }),
   /** `octets`: 4 of IPv4 or 16 of IPv6. */
   ip: (octets: Uint8Array) => ({ der: contextPrimitive(7, octets) }),
-  userPrincipalName: (name: string) => ({
-    der: contextConstructed(0, objectIdentifier(Oid.userPrincipalName), contextConstructed(0, utf8String(name))),
+  userPrincipalName: (name: string) => generalName.otherName(Oid.userPrincipalName, name),
+  otherName: (typeId: string, text: string) => ({
+    der: contextConstructed(0, objectIdentifier(typeId), contextConstructed(0, utf8String(text))),
   }),
+  /** Tagged explicitly, as Name is a CHOICE. */
+  directory: (name: Name) => ({ der: contextConstructed(4, name.der) }),
+  /** RFC 5280 section 4.2.1.6: both are DirectoryStrings, again a CHOICE. */
+  ediParty: (partyName: string, nameAssigner?: string) => {
+    const assigner = nameAssigner === undefined ? [] : [contextConstructed(0, utf8String(nameAssigner))];
+    return { der: contextConstructed(5, ...assigner, contextConstructed(1, utf8String(partyName))) };
+  },
+  registeredId: (oid: string) => ({ der: contextPrimitive(8, parseBer(objectIdentifier(oid)).content) }),
 };

@@ -7,10 +7,12 @@ import { refused } from '../../../test/support/pki-error-check.ts';
 import { seed } from '../../../test/support/pki-fixtures.ts';
 import { parseBer, Tag } from './asn1.ts';
 import { objectIdentifier, printableString, sequence, setOf, tlv, utf8String } from './der.ts';
-import { formatName, Name, namesEqual, parseNameString } from './name.ts';
+import { createName, formatName, Name, namesEqual, parseNameString } from './name.ts';
 
 const commonName = '2.5.4.3';
 const nameOf = (value: Uint8Array, type = commonName) => new Name(parseBer(sequence(setOf(sequence(objectIdentifier(type), value)))));
+
+const firstValueTag = (name: Name) => parseBer(name.der).parts?.[0]?.parts?.[0]?.parts?.[1]?.tag;
 
 describe('Name', () => {
   it('reads each attribute of each RDN and keeps the bytes', () => {
@@ -88,7 +90,7 @@ describe('parseNameString', () => {
   });
 
   it('writes what its string type cannot hold as UTF8String', () => {
-    const tagOf = (text: string) => parseBer(parseNameString(text).der).parts?.[0]?.parts?.[0]?.parts?.[1]?.tag;
+    const tagOf = (text: string) => firstValueTag(parseNameString(text));
     assert.equal(tagOf('C=CH'), Tag.printableString);
     assert.equal(tagOf('C=日本'), Tag.utf8String);
     assert.equal(tagOf('serialNumber=a_b'), Tag.utf8String);
@@ -119,7 +121,41 @@ describe('parseNameString', () => {
   });
 
   it('names the part that it cannot read', () => {
-    for (const text of ['', 'CN', '=a', 'XX=a', 'CN=a,b', '3.1=a', 'CN=a,,O=b'])
+    for (const text of ['', 'CN', '=a', 'XX=a', 'CN=a,b', '3.1=a', '1.99=a', 'CN=a,,O=b'])
       refused(() => parseNameString(text), 'malformed', /is not TYPE=value/);
+  });
+});
+
+describe('createName', () => {
+  it('gives each attribute an RDN of its own, in this order', () => {
+    const name = createName([
+      { type: 'C', value: 'CH' },
+      { type: 'CN', value: 'a,b+c' },
+      { type: '1.3.6.1.4.1.37244.2.1', value: 'FFF1' },
+      { type: 'generationQualifier', value: 'Jr.' },
+    ]);
+    assert.equal(formatName(name), 'generationQualifier=Jr.,1.3.6.1.4.1.37244.2.1=FFF1,CN=a\\,b\\+c,C=CH');
+    assert.ok(namesEqual(name, parseNameString(formatName(name))));
+  });
+
+  it('writes each value in the string of its type', () => {
+    const tagOf = (type: string) => firstValueTag(createName([{ type, value: 'a' }]));
+    for (const type of ['C', 'serialNumber', 'dnQualifier']) assert.equal(tagOf(type), Tag.printableString, type);
+    for (const type of ['DC', 'emailAddress']) assert.equal(tagOf(type), Tag.ia5String, type);
+    for (const type of ['CN', 'SN', '1.2.3']) assert.equal(tagOf(type), Tag.utf8String, type);
+  });
+
+  it('refuses what the string of a type cannot hold, where parseNameString would take another string', () => {
+    for (const [type, value] of [
+      ['C', '日本'],
+      ['serialNumber', 'a_b'],
+      ['DC', 'é'],
+      ['CN', ''],
+      ['CN', 'a\0b'],
+      ['CN', '\ud800'],
+    ] as const) {
+      refused(() => createName([{ type, value }]), 'malformed', /cannot hold/);
+    }
+    refused(() => createName([{ type: '1.99', value: 'a' }]), 'malformed', /no attribute type/);
   });
 });

@@ -1,5 +1,6 @@
 /** Distinguished names (RFC 5280 section 4.1.2.4): kept as received, compared by what they say, written as RFC 4514 strings. */
 import { type Element, parseBer, Tag } from './asn1.ts';
+import { isOidText, isPlainText, isPrintableAscii } from './checked-text.ts';
 import { ia5String, objectIdentifier, printableString, sequence, setOf, utf8String } from './der.ts';
 import { malformed } from './pki-error.ts';
 import { readText, textTags } from './strings-and-times.ts';
@@ -45,6 +46,7 @@ const shortNames: Record<string, string> = {
   '2.5.4.12': 'title',
   '2.5.4.42': 'GN',
   '2.5.4.43': 'initials',
+  '2.5.4.44': 'generationQualifier',
   '2.5.4.46': 'dnQualifier',
   '2.5.4.65': 'pseudonym',
   '0.9.2342.19200300.100.1.1': 'UID',
@@ -110,10 +112,14 @@ function trimUnescaped(text: string): string {
 function parseAttributeString(text: string): AttributeTypeAndValue {
   const equals = text.indexOf('=');
   const typeName = text.slice(0, equals).trim();
-  const type = typesByShortName.get(typeName.toLowerCase()) ?? (/^[0-2](\.\d+)+$/.test(typeName) ? typeName : undefined);
+  const type = findAttributeType(typeName);
   if (equals < 1 || type === undefined)
     throw malformed(`"${text}" is not TYPE=value with a type such as CN, O, OU, C, ST, L, DC, UID or an OID`);
   return { type, value: unescapeValue(trimUnescaped(text.slice(equals + 1))), isText: true };
+}
+
+function findAttributeType(name: string): string | undefined {
+  return typesByShortName.get(name.toLowerCase()) ?? (isOidText(name) ? name : undefined);
 }
 
 /** `\\XX` pairs are octets of UTF-8 (RFC 4514 section 2.4); any other escaped character stands for itself. */
@@ -123,13 +129,34 @@ function unescapeValue(text: string): string {
   );
 }
 
-function encodeAttribute({ type, value }: AttributeTypeAndValue): Uint8Array {
+/**
+ * A Name with one attribute in each RDN, in this order; a type is a short name such as CN or an OID. Throws PkiError malformed on a value that
+ * the string of its type cannot hold, and on control characters: a NUL is how a name passes for another.
+ */
+export function createName(attributes: readonly { type: string; value: string }[]): Name {
+  const rdns = attributes.map(({ type: name, value }) => {
+    const type = findAttributeType(name);
+    if (type === undefined) throw malformed(`"${name}" is no attribute type of a name`);
+    if (value === '' || !isPlainText(value) || !fitsItsType(type, value)) {
+      throw malformed(`the value of ${name} is empty or has characters that it cannot hold`);
+    }
+    return setOf(encodeAttribute({ type, value }));
+  });
+  return new Name(parseBer(sequence(...rdns)));
+}
+
+function encodeAttribute({ type, value }: Pick<AttributeTypeAndValue, 'type' | 'value'>): Uint8Array {
   return sequence(objectIdentifier(type), encodeText(type, value));
 }
 
 /** What its type's own string cannot hold is written as UTF8String, so that the name still says what was meant. */
 function encodeText(type: string, value: string): Uint8Array {
-  if (printableTypes.has(type) && /^[A-Za-z0-9 '()+,\-./:=?]*$/.test(value)) return printableString(value);
-  if (ia5Types.has(type) && /^[\u0020-\u007e]*$/.test(value)) return ia5String(value);
-  return utf8String(value);
+  if (!fitsItsType(type, value)) return utf8String(value);
+  if (printableTypes.has(type)) return printableString(value);
+  return ia5Types.has(type) ? ia5String(value) : utf8String(value);
+}
+
+function fitsItsType(type: string, value: string): boolean {
+  if (printableTypes.has(type)) return /^[A-Za-z0-9 '()+,\-./:=?]*$/.test(value);
+  return !ia5Types.has(type) || isPrintableAscii(value);
 }

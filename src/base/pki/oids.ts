@@ -25,11 +25,13 @@ export const Oid = {
   microsoftCertExtensions: '1.3.6.1.4.1.311.2.1.14',
   userPrincipalName: '1.3.6.1.4.1.311.20.2.3',
 
-  // Certificate extensions (RFC 5280)
+  // Extensions of certificates, CRLs and a CRL's entries (RFC 5280)
   subjectKeyIdentifier: '2.5.29.14',
   keyUsage: '2.5.29.15',
   subjectAltName: '2.5.29.17',
   basicConstraints: '2.5.29.19',
+  cRLNumber: '2.5.29.20',
+  reasonCode: '2.5.29.21',
   authorityKeyIdentifier: '2.5.29.35',
   extKeyUsage: '2.5.29.37',
 
@@ -51,7 +53,7 @@ export const Oid = {
   smartCardLogon: '1.3.6.1.4.1.311.20.2.2',
   microsoftEncryptingFileSystem: '1.3.6.1.4.1.311.10.3.4',
 
-  // Public keys and key transport
+  // Public keys, signatures and key transport
   rsaEncryption: '1.2.840.113549.1.1.1',
   rsaesOaep: '1.2.840.113549.1.1.7',
   mgf1: '1.2.840.113549.1.1.8',
@@ -61,7 +63,22 @@ export const Oid = {
   prime256v1: '1.2.840.10045.3.1.7',
   secp384r1: '1.3.132.0.34',
   secp521r1: '1.3.132.0.35',
+  mlDsa44: '2.16.840.1.101.3.4.3.17',
+  mlDsa65: '2.16.840.1.101.3.4.3.18',
+  mlDsa87: '2.16.840.1.101.3.4.3.19',
 
   // Attribute types of names (RFC 4519, RFC 2985)
   commonName: '2.5.4.3',
+
+  // What an authority says of itself in a certificate (RFC 5280 sections 4.2.1.4, 4.2.1.13 and 4.2.2.1)
+  crlDistributionPoints: '2.5.29.31',
+  certificatePolicies: '2.5.29.32',
+  cpsQualifier: '1.3.6.1.5.5.7.2.1',
+  authorityInfoAccess: '1.3.6.1.5.5.7.1.1',
+  ocspAccess: '1.3.6.1.5.5.7.48.1',
+  caIssuersAccess: '1.3.6.1.5.5.7.48.2',
+
+  // Extended key purposes that AWS Private CA has names for: Microsoft's document signing, RFC 6962's signing of precertificates
+  documentSigning: '1.3.6.1.4.1.311.10.3.12',
+  precertificateSigning: '1.3.6.1.4.1.11129.2.4.4',
 } as const;

@@ -58,6 +58,29 @@ describe('parsePublicKey', () => {
     }
   });
 
+  it('reads ML-DSA keys of the three parameter sets', () => {
+    for (const [type, octets] of [
+      ['ml-dsa-44', 1312],
+      ['ml-dsa-65', 1952],
+      ['ml-dsa-87', 2592],
+    ] as const) {
+      const { publicKey } = generateKeyPairSync(type);
+      const read = parsed(spkiOf(publicKey));
+      assert.deepEqual([read.kind, read.bits, read.subjectPublicKey.length], ['ML-DSA', 8 * octets, octets]);
+      assert.ok(read.keyObject.equals(publicKey));
+    }
+  });
+
+  it('refuses an ML-DSA key that is not as long as its parameter set wants it, or that has parameters', () => {
+    const mlDsa = (octets: number, ...parameters: Uint8Array[]) =>
+      sequence(sequence(objectIdentifier(Oid.mlDsa65), ...parameters), bitString(Buffer.alloc(octets)));
+    assert.equal(parsed(mlDsa(1952)).kind, 'ML-DSA');
+    for (const octets of [0, 1312, 1951, 1953, 2592]) {
+      refused(() => parsed(mlDsa(octets)), 'malformed', new RegExp(`an ML-DSA key of ${octets} octets`));
+    }
+    refused(() => parsed(mlDsa(1952, derNull)), 'malformed', /a part too many/);
+  });
+
   it('can name other keys as such', () => {
     for (const type of ['ed25519', 'x25519'] as const)
       assert.equal(parsed(spkiOf(generateKeyPairSync(type as 'ed25519').publicKey)).kind, 'other');
@@ -128,5 +151,11 @@ describe('equals', () => {
     const p256 = publicKeyOf(ecKey('prime256v1'));
     const p384 = sequence(sequence(objectIdentifier(Oid.ecPublicKey), objectIdentifier(Oid.secp384r1)), bitString(p256.subjectPublicKey));
     assert.ok(!p256.equals(parsed(p384)));
+  });
+
+  it('tells ML-DSA keys apart', () => {
+    const [one, other] = [generateKeyPairSync('ml-dsa-44').publicKey, generateKeyPairSync('ml-dsa-44').publicKey];
+    assert.ok(publicKeyOf(one).equals(parsed(spkiOf(one))));
+    assert.ok(!publicKeyOf(one).equals(publicKeyOf(other)));
   });
 });

@@ -13,12 +13,19 @@ const curveBits = new Map<string, number>([
   [Oid.secp521r1, 521],
 ]);
 
+/** The length of a public key of each parameter set of ML-DSA (FIPS 204 table 2). */
+export const mlDsaKeyBits: ReadonlyMap<string, number> = new Map([
+  [Oid.mlDsa44, 8 * 1312],
+  [Oid.mlDsa65, 8 * 1952],
+  [Oid.mlDsa87, 8 * 2592],
+]);
+
 export class PublicKey {
   /** The SubjectPublicKeyInfo as received. */
   readonly spki: Uint8Array;
-  /** 'other' is any key that is neither RSA nor on a NIST curve: it can be named in a refusal, never used. */
-  readonly kind: 'RSA' | 'EC' | 'other';
-  /** Of the RSA modulus, or of the curve. */
+  /** 'other' is any key that is neither RSA nor ML-DSA nor on a NIST curve: it can be named in a refusal, never used. */
+  readonly kind: 'RSA' | 'EC' | 'ML-DSA' | 'other';
+  /** Of the RSA modulus, of the curve, or of the whole ML-DSA key, whose length tells its parameter set. */
   readonly bits: number;
   /** The content of the subjectPublicKey BIT STRING. */
   readonly subjectPublicKey: Uint8Array;
@@ -68,6 +75,13 @@ export function parsePublicKey(element: Element): PublicKey {
   if (oid === Oid.ecPublicKey) {
     const bits = curveBits.get(algorithm.optional(Tag.objectIdentifier)?.oid() ?? '');
     if (bits !== undefined) return new PublicKey(element.bytes, 'EC', bits, subjectPublicKey);
+  }
+  const bits = mlDsaKeyBits.get(oid);
+  if (bits !== undefined) {
+    // RFC 9881 section 2: the parameters must be absent.
+    algorithm.end();
+    if (8 * subjectPublicKey.length !== bits) throw malformed(`an ML-DSA key of ${subjectPublicKey.length} octets`);
+    return new PublicKey(element.bytes, 'ML-DSA', bits, subjectPublicKey);
   }
   return new PublicKey(element.bytes, 'other', 0, subjectPublicKey);
 }

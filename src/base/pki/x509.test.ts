@@ -1,6 +1,6 @@
 /** Shows that we read the certificates that node-forge, pkijs and OpenSSL make, and they ours, and that a signature holds for its bytes alone. */
 import assert from 'node:assert/strict';
-import { createHash, type KeyObject, X509Certificate } from 'node:crypto';
+import { createHash, generateKeyPairSync, type KeyObject, X509Certificate } from 'node:crypto';
 import { describe, it } from 'node:test';
 import * as asn1js from 'asn1js';
 import * as fc from 'fast-check';
@@ -19,7 +19,8 @@ import {
 } from '../../../test/support/foreign-pki.ts';
 import { refused } from '../../../test/support/pki-error-check.ts';
 import { createCaAndRa, createIdentity, ecKey, rsaKey, seed, validity } from '../../../test/support/pki-fixtures.ts';
-import { createSigner } from './algorithms.ts';
+import type { SigningAlgorithm } from '../private-ca.ts';
+import { createSigner, signatureAlgorithmIdentifiers } from './algorithms.ts';
 import { parseBer } from './asn1.ts';
 import { bitString, contextConstructed, derNull, integer, sequence, time, tlv } from './der.ts';
 import {
@@ -36,10 +37,13 @@ import { Oid } from './oids.ts';
 import { publicKeyOf } from './public-key.ts';
 import {
   createCertificate,
+  encodeTbsCertificate,
   fingerprint,
   formatSerialNumber,
   isSelfIssued,
   parseCertificate,
+  signatureAlgorithmOf,
+  signTbsCertificate,
   subjectKeyIdentifier,
   verifyCertificateSignature,
 } from './x509.ts';
@@ -234,6 +238,49 @@ describe('createCertificate', () => {
     }
   });
 
+  it('signs with ML-DSA as Node verifies it, and is not fooled by another key', () => {
+    for (const type of ['ml-dsa-44', 'ml-dsa-65', 'ml-dsa-87'] as const) {
+      const root = createIdentity({ key: generateKeyPairSync(type).privateKey, subject: 'CN=Quantum Root' });
+      const issued = createIdentity({ issuer: root, subject: 'CN=issued', key: generateKeyPairSync(type).privateKey });
+      const [nodeRoot, nodeIssued] = [new X509Certificate(root.certificate.der), new X509Certificate(issued.certificate.der)];
+      assert.ok(nodeIssued.verify(nodeRoot.publicKey) && nodeIssued.checkIssued(nodeRoot), type);
+      assert.equal(nodeIssued.publicKey.asymmetricKeyType, type);
+      assert.ok(!nodeIssued.verify(nodeIssued.publicKey));
+      verifyCertificateSignature(issued.certificate, root.certificate);
+      refused(() => verifyCertificateSignature(issued.certificate, issued.certificate), 'badSignature');
+      const altered = Buffer.from(issued.certificate.der);
+      altered[altered.length - 1] = (altered.at(-1) ?? 0) ^ 1;
+      refused(() => verifyCertificateSignature(parseCertificate(altered), root.certificate), 'badSignature');
+    }
+  });
+
+  it('signs with RSASSA-PSS as Node and pkijs verify it', async () => {
+    const subjectPublicKeyInfo = publicKeyOf(rsaKey('client')).spki;
+    const name = parseNameString('CN=PSS').der;
+    const template = { serialNumber: '01', issuer: name, subject: name, subjectPublicKeyInfo, ...validity, extensions: [] };
+    for (const signing of ['SHA256WITHRSA_PSS', 'SHA384WITHRSA_PSS', 'SHA512WITHRSA_PSS'] satisfies SigningAlgorithm[]) {
+      const der = createCertificate(template, createSigner(rsaKey('client'), signing));
+      assert.ok(new X509Certificate(der).verify(new X509Certificate(der).publicKey), signing);
+      assert.ok(await pkijsCertificate(der).verify());
+      verifyCertificateSignature(parseCertificate(der), parseCertificate(der));
+    }
+  });
+
+  it('writes validity up to the last second there is, as UTCTime until 2049 and as GeneralizedTime after', () => {
+    const { issuer, subject, publicKey } = ca.certificate;
+    const template = { serialNumber: '01', issuer: issuer.der, subject: subject.der, subjectPublicKeyInfo: publicKey.spki, extensions: [] };
+    for (const [notAfter, header, text] of [
+      [Date.UTC(2049, 11, 31, 23, 59, 59), '17 0d', '491231235959Z'],
+      [Date.UTC(2050, 0, 1), '18 0f', '20500101000000Z'],
+      [Date.UTC(9999, 11, 31, 23, 59, 59), '18 0f', '99991231235959Z'],
+    ] as const) {
+      const der = createCertificate({ ...template, notBefore: 0, notAfter }, createSigner(rsaKey('ca')));
+      assert.ok(Buffer.from(der).includes(Buffer.concat([time(0), hex(header), Buffer.from(text)])), text);
+      assert.equal(parseCertificate(der).notAfter, notAfter);
+      assert.equal(new X509Certificate(der).validToDate.getTime(), notAfter);
+    }
+  });
+
   it('gives back what it was built from', () => {
     const name = fc.string({ unit: 'grapheme', minLength: 1, maxLength: 30 });
     const signer = createSigner(ecKey('prime256v1'));
@@ -269,6 +316,30 @@ describe('createCertificate', () => {
       ),
       { seed, numRuns: 200 },
     );
+  });
+});
+
+describe('a tbsCertificate', () => {
+  const subject = parseNameString('CN=later').der;
+  const subjectPublicKeyInfo = publicKeyOf(ecKey('prime256v1')).spki;
+  const template = { serialNumber: '0a', issuer: subject, subject, subjectPublicKeyInfo, ...validity, extensions: [] };
+
+  it('is encoded without a key and signed later', () => {
+    const tbsCertificate = encodeTbsCertificate(template, signatureAlgorithmIdentifiers.SHA384WITHECDSA);
+    assert.deepEqual(Buffer.from(signatureAlgorithmOf(tbsCertificate)), signatureAlgorithmIdentifiers.SHA384WITHECDSA);
+    const der = signTbsCertificate(tbsCertificate, createSigner(ecKey('prime256v1'), 'SHA384WITHECDSA'));
+    const certificate = parseCertificate(der);
+    assert.deepEqual(Buffer.from(certificate.tbsCertificate), tbsCertificate);
+    verifyCertificateSignature(certificate, certificate);
+    assert.ok(new X509Certificate(der).verify(new X509Certificate(der).publicKey));
+  });
+
+  it('is not signed with another algorithm than it names', () => {
+    const tbsCertificate = encodeTbsCertificate(template, signatureAlgorithmIdentifiers.SHA256WITHECDSA);
+    for (const signer of [createSigner(ecKey('prime256v1'), 'SHA384WITHECDSA'), createSigner(rsaKey('ca'))]) {
+      assert.throws(() => signTbsCertificate(tbsCertificate, signer), { name: 'TypeError', message: /another signature algorithm/ });
+    }
+    refused(() => signTbsCertificate(derNull, createSigner(rsaKey('ca'))), 'malformed', /tbsCertificate/);
   });
 });
 

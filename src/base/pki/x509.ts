@@ -7,7 +7,7 @@ import {
   type Signer,
   verifySignature,
 } from './algorithms.ts';
-import { type Element, parseBer, Tag } from './asn1.ts';
+import { type Element, parseBer, parseSequence, Tag } from './asn1.ts';
 import { bitString, contextConstructed, integer, sequence, time } from './der.ts';
 import { type Extension, encodeExtensions, findExtension, parseExtensions } from './extensions.ts';
 import { Name } from './name.ts';
@@ -125,15 +125,35 @@ export interface CertificateTemplate {
 
 /** A signed version 3 certificate, DER. */
 export function createCertificate(template: CertificateTemplate, signer: Signer): Uint8Array {
-  const tbsCertificate = sequence(
+  return signTbsCertificate(encodeTbsCertificate(template, signer.algorithm), signer);
+}
+
+/** What a certificate will say, before it is signed. `signatureAlgorithm`: the AlgorithmIdentifier of the signer to come. */
+export function encodeTbsCertificate(template: CertificateTemplate, signatureAlgorithm: Uint8Array): Uint8Array {
+  return sequence(
     contextConstructed(0, integer(2)),
     integer(Buffer.from(template.serialNumber, 'hex')),
-    signer.algorithm,
+    signatureAlgorithm,
     template.issuer,
     sequence(time(template.notBefore), time(template.notAfter)),
     template.subject,
     template.subjectPublicKeyInfo,
     contextConstructed(3, encodeExtensions(template.extensions)),
   );
+}
+
+/** The certificate, DER. RFC 5280 section 4.1.1.2: the algorithm in the tbsCertificate is the one beside the signature; TypeError if it is not. */
+export function signTbsCertificate(tbsCertificate: Uint8Array, signer: Signer): Uint8Array {
+  if (Buffer.compare(signatureAlgorithmOf(tbsCertificate), signer.algorithm) !== 0) {
+    throw new TypeError('the tbsCertificate is for another signature algorithm than the signer has');
+  }
   return sequence(tbsCertificate, signer.algorithm, bitString(signer.sign(tbsCertificate)));
+}
+
+/** The AlgorithmIdentifier in a tbsCertificate. */
+export function signatureAlgorithmOf(tbsCertificate: Uint8Array): Uint8Array {
+  const fields = parseSequence(tbsCertificate, 'tbsCertificate');
+  fields.optional(Tag.context(0));
+  fields.next(Tag.integer, 'serialNumber');
+  return fields.next(Tag.sequence, 'signature').bytes;
 }

@@ -1,86 +1,182 @@
-/** The AWS API as one pipeline: match, authenticate, parse, authorize, validate, call, serialize. */
-import { ServiceException } from '../../base/errors.ts';
-import type { Principal } from '../../base/resources.ts';
+/** The AWS APIs as one pipeline: match, authenticate, throttle, parse, authorize, validate, call, serialize, record. */
+import { ServiceException, validationException } from '../../base/errors.ts';
+import { type ApiCall, type AuditEvent, apiCalled, type Log } from '../../base/events.ts';
+import type { Home, Principal } from '../../base/resources.ts';
 import type { System } from '../../base/system.ts';
 import { outageMessage } from '../../service/outage.ts';
+import type { Throttling } from '../../service/throttling.ts';
+import { type AcmPcaServices, acmPcaOperations } from './acm-pca-operations.ts';
+import { type Access, authorize, resourceOf } from './authorization.ts';
+import { createAwsJson, encodeAwsJsonException, isAwsJsonRequest } from './aws-json.ts';
+import { type ConnectorServices, connectorOperations } from './connector-operations.ts';
+import { encodePreflight, withCors } from './cors.ts';
+import { type EventServices, eventOperations } from './event-operations.ts';
+import { maskMembers } from './json-values.ts';
+import type { Match, Operation, ParsedInput } from './operation.ts';
 import { type Mac, openNextToken, pageSizeDefault, sealNextToken } from './pagination.ts';
-import { type ApiRequest, type ApiResponse, parseQuery, rawPath } from './request.ts';
-import { encodeException, encodeOutput, matchOperation, parseInput, type RestMembers, type RestOperation } from './rest-json.ts';
+import { type ApiRequest, type ApiResponse, headerValues } from './request.ts';
+import { createRestJson, encodeException } from './rest-json.ts';
 import { type ScepServices, scepOperations } from './scep-operations.ts';
 import { type SecretLookup, verifySigV4 } from './sigv4.ts';
-import { type StructureOf, validate } from './validation.ts';
+import { type Members, type StructureOf, validate } from './validation.ts';
 
-const service = 'pca-connector-scep';
+export type ApiServices = ScepServices & AcmPcaServices & ConnectorServices & EventServices;
 
 export interface ApiDependencies {
-  services: ScepServices;
+  services: ApiServices;
   secretLookup: SecretLookup;
+  access: Access;
+  throttling: Throttling;
+  /** Keeps the record of a call; of one that changed something, until it is on the disk. */
+  record(event: AuditEvent): Promise<void>;
   mac: Mac;
   system: System;
   region: string;
-  /** Told once of every failure that is ours: a bug, or a store that cannot do its work. */
-  report(error: unknown, requestId: string): void;
+  log: Log;
+}
+
+/** One of the two services: how its requests are read, signed and refused. */
+interface Protocol {
+  signingName: string;
+  match(request: ApiRequest): Match<ApiServices> | undefined;
+  encodeException(exception: ServiceException, requestId: string): ApiResponse;
+  invalidNextToken(message: string): ServiceException;
+}
+
+const restJson: Protocol = {
+  signingName: 'pca-connector-scep',
+  match: createRestJson<ApiServices>([...scepOperations, ...connectorOperations, ...eventOperations]),
+  encodeException,
+  invalidNextToken: message => validationException(message),
+};
+const awsJson: Protocol = {
+  signingName: 'acm-pca',
+  match: createAwsJson<ApiServices>('ACMPrivateCA', acmPcaOperations),
+  encodeException: encodeAwsJsonException,
+  invalidNextToken: message => new ServiceException('InvalidNextTokenException', message),
+};
+
+/** What is known of a request so far, for its record. */
+interface Progress {
+  requestId: string;
+  match?: Match<ApiServices>;
+  principal?: Principal;
+  input?: ParsedInput;
 }
 
 /** The API as a function of a request; it never throws. */
 export function createApiHandler(dependencies: ApiDependencies): (request: ApiRequest) => Promise<ApiResponse> {
   return async request => {
-    const requestId = dependencies.system.randomUUID();
+    const progress: Progress = { requestId: dependencies.system.randomUUID() };
+    const { requestId } = progress;
+    if (request.method === 'OPTIONS') return withCors(encodePreflight(requestId));
+    const protocol = isAwsJsonRequest(request) ? awsJson : restJson;
     try {
-      return await answer(dependencies, request, requestId);
+      return withCors(await answer(dependencies, protocol, request, progress));
     } catch (error) {
-      if (error instanceof ServiceException) return encodeException(error, requestId);
-      dependencies.report(error, requestId);
-      return encodeException(failure(error), requestId);
+      const exception = error instanceof ServiceException ? error : failure(error);
+      if (exception.statusCode >= 500) dependencies.log.error({ err: error, requestId }, 'an API request could not be answered');
+      await recordRefusal(dependencies, request, progress, exception);
+      return withCors(protocol.encodeException(exception, requestId));
     }
   };
 }
 
-async function answer(dependencies: ApiDependencies, request: ApiRequest, requestId: string): Promise<ApiResponse> {
-  const match = matchOperation(scepOperations, request.method, rawPath(request));
+async function answer(dependencies: ApiDependencies, protocol: Protocol, request: ApiRequest, progress: Progress): Promise<ApiResponse> {
+  const { secretLookup, system, region, throttling, access } = dependencies;
+  const match = protocol.match(request);
   if (!match) throw new ServiceException('UnknownOperationException', 'There is no operation at this path with this method.');
-  const { operation, labels } = match;
+  progress.match = match;
+  const { operation } = match;
 
-  const { secretLookup, system, region } = dependencies;
-  const principal = await verifySigV4(request, { secretLookup, now: system.now(), region, service });
+  const now = system.now();
+  const principal = await verifySigV4(request, { secretLookup, now, region, service: protocol.signingName });
+  progress.principal = principal;
+  throttling.take(principal.accountId, operation.name);
 
-  const parsed = parseInput(operation.input, { labels, query: parseQuery(request), body: request.body });
-  authorize(operation, principal, parsed);
+  const parsed = match.parse();
+  progress.input = parsed;
+  const home: Home = { accountId: principal.accountId, region };
+  await authorize(access, { operation, principal, input: parsed, request, home, now });
   const input = validate(operation.input, parsed);
 
-  return encodeOutput(operation, await call(dependencies, operation, principal, input), requestId);
-}
-
-/**
- * An account acts on its own resources only. As with IAM the ARN decides before anything is looked up, so the answer for another
- * account's resource says nothing about whether it exists.
- */
-function authorize(operation: RestOperation<ScepServices>, principal: Principal, parsed: Readonly<Record<string, unknown>>): void {
-  const arn = operation.resource === undefined ? undefined : parsed[operation.resource];
-  const owner = typeof arn === 'string' ? arn.split(':', 5)[4] : undefined;
-  if (owner === undefined || !/^\d{12}$/.test(owner) || owner === principal.accountId) return;
-  throw new ServiceException(
-    'AccessDeniedException',
-    `User: ${principal.arn} is not authorized to perform: ${operation.action} on a resource of account ${owner}`,
-  );
+  const output = await call(dependencies, protocol, operation, principal, input);
+  const responseElements = operation.readOnly ? null : orNull(maskMembers(operation.output, output));
+  await dependencies.record(apiCalled({ ...callOf(dependencies, request, { ...progress, match, principal }), responseElements }));
+  return match.encode(output, progress.requestId);
 }
 
 /** A list operation's NextToken is opened before its call and sealed after it; the service sees plain cursors. */
 async function call(
-  { services, mac }: ApiDependencies,
-  operation: RestOperation<ScepServices>,
+  { services, mac, system }: ApiDependencies,
+  { invalidNextToken }: Protocol,
+  operation: Operation<ApiServices>,
   principal: Principal,
-  input: StructureOf<RestMembers>,
+  input: StructureOf<Members>,
 ): Promise<object> {
   const limit = typeof input['MaxResults'] === 'number' ? input['MaxResults'] : pageSizeDefault;
   if (!operation.pagedBy) return operation.call(services, principal, input, { limit });
 
   const filter = Object.fromEntries(operation.pagedBy.map(name => [name, input[name]]));
-  const scope = { operation: operation.name, accountId: principal.accountId, filter };
+  const scope = { operation: operation.name, caller: principal.arn, filter };
+  const now = system.now();
   const { NextToken } = input;
-  const after = typeof NextToken === 'string' ? await openNextToken(mac, scope, NextToken) : undefined;
+  const after = typeof NextToken === 'string' ? await openNextToken(mac, scope, NextToken, now) : undefined;
+  if (typeof NextToken === 'string' && after === undefined) {
+    throw invalidNextToken('NextToken is not one that this operation has returned to this caller for these parameters in the last day.');
+  }
   const { next, ...output }: { next?: string } = await operation.call(services, principal, input, { limit, after });
-  return next === undefined ? output : { ...output, NextToken: await sealNextToken(mac, scope, next) };
+  return next === undefined ? output : { ...output, NextToken: await sealNextToken(mac, scope, next, now) };
+}
+
+/** A caller who is not known has no trail to fill: anybody could fill the disk. */
+async function recordRefusal(
+  dependencies: ApiDependencies,
+  request: ApiRequest,
+  progress: Progress,
+  { name: code, message }: ServiceException,
+): Promise<void> {
+  const { match, principal, requestId } = progress;
+  if (match && principal) {
+    const error = { code, message };
+    await dependencies.record(apiCalled({ ...callOf(dependencies, request, { ...progress, match, principal }), error }));
+  } else {
+    dependencies.log.warn({ requestId, operation: match?.operation.name, source: request.source, code }, 'an API request was refused');
+  }
+}
+
+function callOf(
+  { region }: ApiDependencies,
+  request: ApiRequest,
+  { match: { operation }, principal, requestId, input }: Progress & Required<Pick<Progress, 'match' | 'principal'>>,
+): ApiCall {
+  const [userAgent] = headerValues(request, 'user-agent');
+  const [host] = headerValues(request, 'host');
+  const resource = input && resourceOf(operation, input, { accountId: principal.accountId, region });
+  return {
+    operation: operation.name,
+    eventSource: eventSource(operation.action),
+    principal,
+    region,
+    source: request.source,
+    requestId,
+    readOnly: operation.readOnly ?? false,
+    requestParameters: input ? orNull(maskMembers(operation.input, input)) : null,
+    responseElements: null,
+    ...(userAgent !== undefined && { userAgent }),
+    ...(host !== undefined && { host }),
+    ...(resource !== undefined && resource !== '*' && { resource }),
+  };
+}
+
+/** As CloudTrail names services: the action's prefix under amazonaws.com, except for ours. */
+function eventSource(action: string): string {
+  const [prefix = ''] = action.split(':', 1);
+  return prefix === 'scep-connector' ? prefix : `${prefix}.amazonaws.com`;
+}
+
+function orNull(members: object): object | null {
+  return Object.keys(members).length === 0 ? null : members;
 }
 
 function failure(cause: unknown): ServiceException {

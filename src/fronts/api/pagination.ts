@@ -1,11 +1,12 @@
-/** NextToken: a cursor that only its issuer can make, bound to the operation, its filter and the caller's account. */
+/** NextToken: a cursor that only its issuer can make, bound to the operation, its filter and the caller, and good for a day. */
 import { timingSafeEqual } from 'node:crypto';
-import { validationException } from '../../base/errors.ts';
 
 /** How many items a page has when MaxResults does not say; AWS leaves it undocumented. */
 export const pageSizeDefault = 100;
 
+const tokenLifeMs = 24 * 60 * 60_000;
 const macBytes = 32;
+const timeBytes = 6;
 const macPurpose = 'next-token';
 
 /** A keyed MAC of 32 bytes, such as the key protector's. */
@@ -14,27 +15,29 @@ export type Mac = (data: Uint8Array, purpose: string) => Promise<Uint8Array>;
 /** Where a token is valid. */
 export interface TokenScope {
   operation: string;
-  accountId: string;
+  caller: string;
   filter: Readonly<Record<string, unknown>>;
 }
 
-/** The cursor after its MAC, in padded base64url: the pattern AWS's model gives NextToken. */
-export async function sealNextToken(mac: Mac, scope: TokenScope, cursor: string): Promise<string> {
-  const text = Buffer.concat([await macOf(mac, scope, cursor), Buffer.from(cursor)]).toString('base64url');
+/** MAC, time of issue and cursor in padded base64url: the pattern AWS's model gives NextToken. */
+export async function sealNextToken(mac: Mac, scope: TokenScope, cursor: string, now: number): Promise<string> {
+  const issuedAt = Buffer.alloc(timeBytes);
+  issuedAt.writeUIntBE(now, 0, timeBytes);
+  const content = Buffer.concat([issuedAt, Buffer.from(cursor)]);
+  const text = Buffer.concat([await macOf(mac, scope, content), content]).toString('base64url');
   return text.padEnd(Math.ceil(text.length / 4) * 4, '=');
 }
 
-/** The cursor; a token that is damaged, or was given for another operation, filter or account, is refused. */
-export async function openNextToken(mac: Mac, scope: TokenScope, token: string): Promise<string> {
+/** The cursor; undefined of a token that is damaged, stale, or was given for another operation, filter or caller. */
+export async function openNextToken(mac: Mac, scope: TokenScope, token: string, now: number): Promise<string | undefined> {
   const bytes = Buffer.from(token, 'base64url');
-  const cursor = bytes.subarray(macBytes).toString();
-  const expected = await macOf(mac, scope, cursor);
-  if (bytes.length < macBytes || !timingSafeEqual(bytes.subarray(0, macBytes), expected)) {
-    throw validationException('NextToken is not one that this operation returned for these parameters.');
-  }
-  return cursor;
+  if (bytes.length < macBytes + timeBytes) return undefined;
+  const content = bytes.subarray(macBytes);
+  if (!timingSafeEqual(bytes.subarray(0, macBytes), await macOf(mac, scope, content))) return undefined;
+  return now - content.readUIntBE(0, timeBytes) > tokenLifeMs ? undefined : content.subarray(timeBytes).toString();
 }
 
-function macOf(mac: Mac, { operation, accountId, filter }: TokenScope, cursor: string): Promise<Uint8Array> {
-  return mac(Buffer.from(JSON.stringify([operation, accountId, filter, cursor])), macPurpose);
+function macOf(mac: Mac, { operation, caller, filter }: TokenScope, content: Buffer): Promise<Uint8Array> {
+  const scope = Buffer.from(JSON.stringify([operation, caller, filter]));
+  return mac(Buffer.concat([scope, content]), macPurpose);
 }

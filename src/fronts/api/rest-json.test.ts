@@ -2,30 +2,49 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { ServiceException } from '../../base/errors.ts';
-import type { QueryPair } from './request.ts';
-import { encodeException, encodeOutput, matchOperation, parseInput, type RestMembers } from './rest-json.ts';
+import type { ApiRequest, QueryPair } from './request.ts';
+import { createRestJson, encodeException, type RestMembers, type RestOperation } from './rest-json.ts';
 import { scepOperations } from './scep-operations.ts';
+import type { Members } from './validation.ts';
 
 const text = { type: 'string' } as const;
+const matchScep = createRestJson(scepOperations);
 
-function matched(method: string, path: string): { name: string; labels: Record<string, string> } | undefined {
-  const match = matchOperation(scepOperations, method, path);
-  return match && { name: match.operation.name, labels: match.labels };
+function request(method: string, rawUrl: string, body: string | Uint8Array = ''): ApiRequest {
+  return { method, rawUrl, headers: [], body: Buffer.from(body), source: '127.0.0.1' };
+}
+
+function matched(method: string, path: string): string | undefined {
+  return matchScep(request(method, path))?.operation.name;
+}
+
+/** A row of its own, at `/things/{Arn}` when `input` has that label. */
+function row(input: RestMembers, output: Members = {}, statusCode = 200): RestOperation<unknown> {
+  const uri = input['Arn'] ? '/things/{Arn}' : '/things';
+  return { name: 'GetThing', method: 'POST', uri, statusCode, action: 'x:GetThing', input, output, call: async () => ({}) };
 }
 
 function parse(
   members: RestMembers,
-  { labels = {}, query = [], body = '' }: { labels?: Record<string, string>; query?: QueryPair[]; body?: string | Uint8Array },
+  { label = '', query = [], body = '' }: { label?: string; query?: QueryPair[]; body?: string | Uint8Array },
 ) {
-  return parseInput(members, { labels, query, body: Buffer.from(body) });
+  const path = members['Arn'] ? `/things/${label}` : '/things';
+  const queryText = query.map(pair => pair.map(encodeURIComponent).join('=')).join('&');
+  const match = createRestJson([row(members)])(request('POST', `${path}?${queryText}`, body));
+  return match?.parse();
 }
 
-describe('matchOperation', () => {
+function encode(output: Members, statusCode: number, value: object) {
+  return createRestJson([row({}, output, statusCode)])(request('POST', '/things'))?.encode(value, 'id');
+}
+
+describe('createRestJson', () => {
   it('finds an operation by method and raw path', () => {
-    assert.deepEqual(matched('GET', '/connectors'), { name: 'ListConnectors', labels: {} });
-    assert.deepEqual(matched('POST', '/connectors'), { name: 'CreateConnector', labels: {} });
-    assert.deepEqual(matched('GET', '/connectors/arn%3Aaws%2Fx'), { name: 'GetConnector', labels: { ConnectorArn: 'arn%3Aaws%2Fx' } });
-    assert.deepEqual(matched('DELETE', '/tags/a'), { name: 'UntagResource', labels: { ResourceArn: 'a' } });
+    assert.equal(matched('GET', '/connectors'), 'ListConnectors');
+    assert.equal(matched('POST', '/connectors'), 'CreateConnector');
+    assert.equal(matched('GET', '/connectors/arn%3Aaws%2Fx'), 'GetConnector');
+    assert.equal(matched('GET', '/connectors/arn%3Aaws%2Fx?a=/b'), 'GetConnector');
+    assert.equal(matched('DELETE', '/tags/a'), 'UntagResource');
   });
 
   it('finds none for another path or method', () => {
@@ -44,7 +63,7 @@ describe('matchOperation', () => {
   });
 });
 
-describe('parseInput', () => {
+describe('parse', () => {
   it('takes each member from its place', () => {
     const members: RestMembers = {
       Arn: { place: 'label', shape: text },
@@ -59,7 +78,7 @@ describe('parseInput', () => {
       ['Max', '20'],
       ['Name', 'not here'],
     ];
-    const input = parse(members, { labels: { Arn: 'a%2Fb' }, query, body: '{"Name":"n","Arn":"not here"}' });
+    const input = parse(members, { label: 'a%2Fb', query, body: '{"Name":"n","Arn":"not here"}' });
     assert.deepEqual(input, { Arn: 'a/b', Keys: ['a', 'b c'], Max: 10, Name: 'n' });
   });
 
@@ -75,7 +94,7 @@ describe('parseInput', () => {
   });
 
   it('does not look at the body of an operation that has none', () => {
-    assert.deepEqual(parse({ Arn: { place: 'label', shape: text } }, { labels: { Arn: 'a' }, body: 'not json' }), { Arn: 'a' });
+    assert.deepEqual(parse({ Arn: { place: 'label', shape: text } }, { label: 'a', body: 'not json' }), { Arn: 'a' });
   });
 
   it('refuses a body that is not a JSON object in UTF-8', () => {
@@ -91,13 +110,13 @@ describe('parseInput', () => {
   });
 
   it('refuses a label that is not percent-encoded UTF-8', () => {
-    assert.throws(() => parse({ Arn: { place: 'label', shape: text } }, { labels: { Arn: '%ff' } }), {
+    assert.throws(() => parse({ Arn: { place: 'label', shape: text } }, { label: '%ff' }), {
       name: 'MalformedHttpRequestException',
     });
   });
 });
 
-describe('encodeOutput', () => {
+describe('encode', () => {
   const output = {
     Connector: {
       shape: {
@@ -114,7 +133,7 @@ describe('encodeOutput', () => {
 
   it('writes modelled members only, instants as epoch seconds with milliseconds', () => {
     const connector = { Arn: 'a', CreatedAt: 1_723_830_472_942, secret: 'never' };
-    const response = encodeOutput({ statusCode: 200, output }, { Connector: connector, other: 1, NextToken: undefined }, 'id');
+    const response = encode(output, 200, { Connector: connector, other: 1, NextToken: undefined });
     assert.deepEqual(response, {
       statusCode: 200,
       headers: { 'content-type': 'application/json', 'x-amzn-RequestId': 'id' },
@@ -123,7 +142,7 @@ describe('encodeOutput', () => {
   });
 
   it('has no body where the operation has no output', () => {
-    assert.deepEqual(encodeOutput({ statusCode: 204, output: {} }, {}, 'id'), {
+    assert.deepEqual(encode({}, 204, {}), {
       statusCode: 204,
       headers: { 'x-amzn-RequestId': 'id' },
       body: '',

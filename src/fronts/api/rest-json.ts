@@ -1,9 +1,9 @@
 /** The restJson1 protocol: an operation's input out of path, query and JSON body, its output and its exceptions into responses. */
-import { ServiceException, validationException } from '../../base/errors.ts';
-import type { Principal } from '../../base/resources.ts';
-import type { PageRequest } from '../../service/connectors.ts';
-import { type ApiRequest, type ApiResponse, decode, type QueryPair } from './request.ts';
-import type { Member, Members, Shape, StructureOf } from './validation.ts';
+import { ServiceException } from '../../base/errors.ts';
+import { writeMembers } from './json-values.ts';
+import type { Match, Operation } from './operation.ts';
+import { type ApiRequest, type ApiResponse, decode, parseQuery, type QueryPair, rawPath } from './request.ts';
+import type { Member, Shape } from './validation.ts';
 
 /** An input member and where it travels. `queryName` is set where the name on the wire differs from the member's. */
 export interface RestMember extends Member {
@@ -13,39 +13,39 @@ export interface RestMember extends Member {
 export type RestMembers = Readonly<Record<string, RestMember>>;
 
 /** One operation of the API as a row of a table. */
-export interface RestOperation<Services, I extends RestMembers = RestMembers> {
-  name: string;
-  method: 'GET' | 'POST' | 'DELETE';
+export interface RestOperation<Services, I extends RestMembers = RestMembers> extends Operation<Services, I> {
+  method: 'GET' | 'POST' | 'PUT' | 'DELETE';
   /** Each `{Member}` is one non-empty path segment, percent-encoded. */
   uri: string;
   statusCode: number;
-  /** The IAM action, and the input member with the ARN it acts on. */
-  action: string;
-  resource?: keyof I & string;
-  input: I;
-  /** Empty: the response has no body. */
-  output: Members;
-  /** A list operation: the input members that its NextToken is bound to. It has MaxResults and NextToken too. */
-  pagedBy?: readonly (keyof I & string)[];
-  call(services: Services, principal: Principal, input: StructureOf<I>, page: PageRequest): Promise<object>;
 }
 
-/** Which operation a request is for, with the raw text of its labels; `segments` are the path's, still percent-encoded. */
-export function matchOperation<Services>(
+/** Checks a row's `call` against its own input, then forgets the particular input type. */
+export function restOperation<Services, const I extends RestMembers>(row: RestOperation<Services, I>): RestOperation<Services> {
+  return row as unknown as RestOperation<Services>;
+}
+
+/** Which operation a request is for; undefined when there is none at its path with its method. */
+export function createRestJson<Services>(
   operations: readonly RestOperation<Services>[],
-  method: string,
-  path: string,
-): { operation: RestOperation<Services>; labels: Record<string, string> } | undefined {
-  const segments = path.split('/');
-  for (const operation of operations) {
-    if (operation.method !== method) continue;
-    const labels = matchTemplate(operation.uri.split('/'), segments);
-    if (labels) return { operation, labels };
-  }
-  return undefined;
+): (request: ApiRequest) => Match<Services> | undefined {
+  const routes = operations.map(operation => ({ operation, template: operation.uri.split('/') }));
+  return request => {
+    const segments = rawPath(request).split('/');
+    for (const { operation, template } of routes) {
+      const labels = operation.method === request.method ? matchTemplate(template, segments) : undefined;
+      if (labels === undefined) continue;
+      return {
+        operation,
+        parse: () => parseInput(operation, { labels, query: parseQuery(request), body: request.body }),
+        encode: (output, requestId) => encodeOutput(operation, output, requestId),
+      };
+    }
+    return undefined;
+  };
 }
 
-function matchTemplate(template: string[], segments: string[]): Record<string, string> | undefined {
+function matchTemplate(template: readonly string[], segments: readonly string[]): Record<string, string> | undefined {
   if (template.length !== segments.length) return undefined;
   const labels: Record<string, string> = {};
   for (const [index, part] of template.entries()) {
@@ -59,11 +59,13 @@ function matchTemplate(template: string[], segments: string[]): Record<string, s
 }
 
 /** The members as sent, not yet validated. */
-export function parseInput(
-  members: RestMembers,
+function parseInput(
+  { input: members, errors = [] }: RestOperation<never>,
   { labels, query, body }: { labels: Readonly<Record<string, string>>; query: QueryPair[]; body: ApiRequest['body'] },
 ): Record<string, unknown> {
-  const content = Object.values(members).some(member => member.place === 'body') ? parseBody(body) : {};
+  const content = Object.values(members).some(member => member.place === 'body')
+    ? parseJsonBody(body, errors.includes('BadRequestException') ? 'BadRequestException' : 'ValidationException')
+    : {};
   const input: Record<string, unknown> = {};
   for (const [name, member] of Object.entries(members)) {
     switch (member.place) {
@@ -94,25 +96,29 @@ function fromQuery(shape: Shape, values: string[]): unknown {
   return shape.type === 'integer' && /^-?\d+$/.test(first) ? Number(first) : first;
 }
 
-function parseBody(body: Uint8Array): Record<string, unknown> {
+/** A JSON object; nothing at all is an empty one. */
+export function parseJsonBody(
+  body: Uint8Array,
+  exception: 'BadRequestException' | 'ValidationException' = 'ValidationException',
+): Record<string, unknown> {
   if (body.length === 0) return {};
   let content: unknown;
   try {
     content = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body));
   } catch (cause) {
-    throw new ServiceException('ValidationException', 'The request body is not valid JSON in UTF-8.', { Reason: 'OTHER' }, { cause });
+    throw malformedBody(exception, 'The request body is not valid JSON in UTF-8.', cause);
   }
   if (typeof content !== 'object' || content === null || Array.isArray(content)) {
-    throw validationException('The request body must be a JSON object.');
+    throw malformedBody(exception, 'The request body must be a JSON object.');
   }
   return content as Record<string, unknown>;
 }
 
-export function encodeOutput(
-  operation: Pick<RestOperation<never>, 'statusCode' | 'output'>,
-  output: object,
-  requestId: string,
-): ApiResponse {
+function malformedBody(name: 'BadRequestException' | 'ValidationException', message: string, cause?: unknown): ServiceException {
+  return new ServiceException(name, message, name === 'ValidationException' ? { Reason: 'OTHER' } : {}, { cause });
+}
+
+function encodeOutput(operation: Pick<RestOperation<never>, 'statusCode' | 'output'>, output: object, requestId: string): ApiResponse {
   if (Object.keys(operation.output).length === 0) {
     return { statusCode: operation.statusCode, headers: { 'x-amzn-RequestId': requestId }, body: '' };
   }
@@ -132,34 +138,4 @@ function jsonResponse(statusCode: number, content: unknown, requestId: string): 
     headers: { 'content-type': 'application/json', 'x-amzn-RequestId': requestId },
     body: JSON.stringify(content),
   };
-}
-
-/** Modelled members only, absent ones left out: AWS's clients refuse a union that is present and empty. */
-function writeMembers(members: Members, output: object): Record<string, unknown> {
-  const values = new Map<string, unknown>(Object.entries(output));
-  return Object.fromEntries(
-    Object.entries(members).flatMap(([name, { shape }]) => {
-      const value = values.get(name);
-      return value === undefined ? [] : [[name, writeValue(shape, value)]];
-    }),
-  );
-}
-
-function writeValue(shape: Shape, value: unknown): unknown {
-  switch (shape.type) {
-    case 'string':
-    case 'integer':
-    case 'map':
-      return value;
-    case 'timestamp':
-      // Epoch seconds with milliseconds, as AWS writes them.
-      return Number(value) / 1000;
-    case 'list':
-      return (value as unknown[]).map(member => writeValue(shape.member, member));
-    case 'structure':
-    case 'union':
-      return writeMembers(shape.members, value as object);
-    default:
-      return shape satisfies never;
-  }
 }

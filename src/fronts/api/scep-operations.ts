@@ -1,8 +1,10 @@
 /** The 12 operations of pca-connector-scep as data, in the terms of AWS's model (API version 2018-05-10). */
+import { connectorArn, type Home } from '../../base/resources.ts';
 import type { Challenges } from '../../service/challenges.ts';
 import type { Connectors } from '../../service/connectors.ts';
 import type { Tags } from '../../service/tags.ts';
-import type { RestMembers, RestOperation } from './rest-json.ts';
+import type { Dependency, ParsedInput } from './operation.ts';
+import { type RestOperation, restOperation } from './rest-json.ts';
 import type { Members, Shape } from './validation.ts';
 
 export interface ScepServices {
@@ -17,11 +19,12 @@ const regionAndAccount = '[a-z]+(-[a-z]+)+-[1-9]\\d*:\\d{12}';
 const connectorPattern = `arn:${partition}:pca-connector-scep:${regionAndAccount}:connector\\/${uuid}`;
 
 const text = { type: 'string' } as const;
+const sensitiveText = { type: 'string', sensitive: true } as const;
 const timestamp = { type: 'timestamp' } as const;
 const tags = { type: 'map' } as const;
-const connectorArn = { type: 'string', minLength: 5, maxLength: 200, pattern: `^${connectorPattern}$` } as const;
-const challengeArn = { type: 'string', minLength: 5, maxLength: 200, pattern: `^${connectorPattern}\\/challenge\\/${uuid}$` } as const;
-const certificateAuthorityArn = {
+const connectorArnText = { type: 'string', minLength: 5, maxLength: 200, pattern: `^${connectorPattern}$` } as const;
+const challengeArnText = { type: 'string', minLength: 5, maxLength: 200, pattern: `^${connectorPattern}\\/challenge\\/${uuid}$` } as const;
+const certificateAuthorityArnText = {
   type: 'string',
   minLength: 5,
   maxLength: 200,
@@ -89,22 +92,39 @@ const challengeMetadataMembers: Members = {
   UpdatedAt: { shape: timestamp },
 };
 const challengeMetadata: Shape = { type: 'structure', members: challengeMetadataMembers };
-const challenge: Shape = { type: 'structure', members: { ...challengeMetadataMembers, Password: { shape: text } } };
+const challenge: Shape = { type: 'structure', members: { ...challengeMetadataMembers, Password: { shape: sensitiveText } } };
 
-/** Checks a row's `call` against its own input, then forgets the particular input type. */
-function operation<const I extends RestMembers>(row: RestOperation<ScepServices, I>): RestOperation<ScepServices> {
-  return row as unknown as RestOperation<ScepServices>;
+const issuanceTemplate = 'arn:aws:acm-pca:::template/BlankEndEntityCertificate_APICSRPassthrough/V1';
+
+/** Whoever creates a connector must be allowed to do himself what the connector will do with the CA. Another account's CA is no connector's at all. */
+function authorityUse({ CertificateAuthorityArn }: ParsedInput, { accountId }: Home): Dependency[] {
+  if (typeof CertificateAuthorityArn !== 'string' || CertificateAuthorityArn.split(':', 5)[4] !== accountId) return [];
+  const calledVia = { 'aws:calledvia': ['pca-connector-scep.amazonaws.com'] };
+  const actions = ['DescribeCertificateAuthority', 'GetCertificate', 'GetCertificateAuthorityCertificate', 'IssueCertificate'];
+  return actions.map(action => ({
+    action: `acm-pca:${action}`,
+    resource: CertificateAuthorityArn,
+    context: action === 'IssueCertificate' ? { ...calledVia, 'acm-pca:templatearn': [issuanceTemplate] } : calledVia,
+  }));
+}
+
+/** Tags at creation take the permission to tag what is being created. */
+function tagging({ Tags }: ParsedInput, resource: string): Dependency[] {
+  const isTagged = typeof Tags === 'object' && Tags !== null && Object.keys(Tags).length > 0;
+  return isTagged ? [{ action: 'pca-connector-scep:TagResource', resource }] : [];
 }
 
 export const scepOperations: readonly RestOperation<ScepServices>[] = [
-  operation({
+  restOperation({
     name: 'CreateConnector',
     method: 'POST',
     uri: '/connectors',
     statusCode: 202,
     action: 'pca-connector-scep:CreateConnector',
+    errors: ['ConflictException', 'ResourceNotFoundException', 'ServiceQuotaExceededException'],
+    dependencies: (input, home) => [...authorityUse(input, home), ...tagging(input, connectorArn(home, '*'))],
     input: {
-      CertificateAuthorityArn: { place: 'body', shape: certificateAuthorityArn, required: true },
+      CertificateAuthorityArn: { place: 'body', shape: certificateAuthorityArnText, required: true },
       MobileDeviceManagement: { place: 'body', shape: mobileDeviceManagement },
       VpcEndpointId: { place: 'body', shape: vpcEndpointId },
       ClientToken: { place: 'body', shape: clientToken },
@@ -113,116 +133,133 @@ export const scepOperations: readonly RestOperation<ScepServices>[] = [
     output: { ConnectorArn: { shape: text } },
     call: ({ connectors }, principal, input) => connectors.createConnector(principal, input),
   }),
-  operation({
+  restOperation({
     name: 'GetConnector',
     method: 'GET',
     uri: '/connectors/{ConnectorArn}',
     statusCode: 200,
     action: 'pca-connector-scep:GetConnector',
+    errors: ['ResourceNotFoundException'],
+    readOnly: true,
     resource: 'ConnectorArn',
-    input: { ConnectorArn: { place: 'label', shape: connectorArn, required: true } },
+    input: { ConnectorArn: { place: 'label', shape: connectorArnText, required: true } },
     output: { Connector: { shape: connector } },
     call: ({ connectors }, principal, { ConnectorArn }) => connectors.getConnector(principal, ConnectorArn),
   }),
-  operation({
+  restOperation({
     name: 'ListConnectors',
     method: 'GET',
     uri: '/connectors',
     statusCode: 200,
     action: 'pca-connector-scep:ListConnectors',
+    errors: [],
+    readOnly: true,
     input: paging,
     output: { Connectors: { shape: { type: 'list', member: connector } }, NextToken: { shape: text } },
     pagedBy: [],
     call: ({ connectors }, principal, _input, page) => connectors.listConnectors(principal, page),
   }),
-  operation({
+  restOperation({
     name: 'DeleteConnector',
     method: 'DELETE',
     uri: '/connectors/{ConnectorArn}',
     statusCode: 202,
     action: 'pca-connector-scep:DeleteConnector',
+    errors: ['ConflictException', 'ResourceNotFoundException'],
     resource: 'ConnectorArn',
-    input: { ConnectorArn: { place: 'label', shape: connectorArn, required: true } },
+    input: { ConnectorArn: { place: 'label', shape: connectorArnText, required: true } },
     output: {},
     call: ({ connectors }, principal, { ConnectorArn }) => connectors.deleteConnector(principal, ConnectorArn),
   }),
-  operation({
+  restOperation({
     name: 'CreateChallenge',
     method: 'POST',
     uri: '/challenges',
     statusCode: 202,
     action: 'pca-connector-scep:CreateChallenge',
+    errors: ['BadRequestException', 'ConflictException', 'ResourceNotFoundException', 'ServiceQuotaExceededException'],
     resource: 'ConnectorArn',
+    dependencies: input => tagging(input, `${String(input['ConnectorArn'])}/challenge/*`),
     input: {
-      ConnectorArn: { place: 'body', shape: connectorArn, required: true },
+      ConnectorArn: { place: 'body', shape: connectorArnText, required: true },
       ClientToken: { place: 'body', shape: clientToken },
       Tags: { place: 'body', shape: tags },
     },
     output: { Challenge: { shape: challenge } },
     call: ({ challenges }, principal, input) => challenges.createChallenge(principal, input),
   }),
-  operation({
+  restOperation({
     name: 'GetChallengeMetadata',
     method: 'GET',
     uri: '/challengeMetadata/{ChallengeArn}',
     statusCode: 200,
     action: 'pca-connector-scep:GetChallengeMetadata',
+    errors: ['ResourceNotFoundException'],
+    readOnly: true,
     resource: 'ChallengeArn',
-    input: { ChallengeArn: { place: 'label', shape: challengeArn, required: true } },
+    input: { ChallengeArn: { place: 'label', shape: challengeArnText, required: true } },
     output: { ChallengeMetadata: { shape: challengeMetadata } },
     call: ({ challenges }, principal, { ChallengeArn }) => challenges.getChallengeMetadata(principal, ChallengeArn),
   }),
-  operation({
+  restOperation({
     name: 'ListChallengeMetadata',
     method: 'GET',
     uri: '/challengeMetadata',
     statusCode: 200,
     action: 'pca-connector-scep:ListChallengeMetadata',
+    errors: ['ResourceNotFoundException'],
+    readOnly: true,
     resource: 'ConnectorArn',
-    input: { ...paging, ConnectorArn: { place: 'query', shape: connectorArn, required: true } },
+    input: { ...paging, ConnectorArn: { place: 'query', shape: connectorArnText, required: true } },
     output: { Challenges: { shape: { type: 'list', member: challengeMetadata } }, NextToken: { shape: text } },
     pagedBy: ['ConnectorArn'],
     call: ({ challenges }, principal, { ConnectorArn }, page) => challenges.listChallengeMetadata(principal, ConnectorArn, page),
   }),
-  operation({
+  restOperation({
     name: 'GetChallengePassword',
     method: 'GET',
     uri: '/challengePasswords/{ChallengeArn}',
     statusCode: 200,
     action: 'pca-connector-scep:GetChallengePassword',
+    errors: ['ResourceNotFoundException'],
+    readOnly: true,
     resource: 'ChallengeArn',
-    input: { ChallengeArn: { place: 'label', shape: challengeArn, required: true } },
-    output: { Password: { shape: text } },
+    input: { ChallengeArn: { place: 'label', shape: challengeArnText, required: true } },
+    output: { Password: { shape: sensitiveText } },
     call: ({ challenges }, principal, { ChallengeArn }) => challenges.getChallengePassword(principal, ChallengeArn),
   }),
-  operation({
+  restOperation({
     name: 'DeleteChallenge',
     method: 'DELETE',
     uri: '/challenges/{ChallengeArn}',
     statusCode: 202,
     action: 'pca-connector-scep:DeleteChallenge',
+    errors: ['ConflictException', 'ResourceNotFoundException'],
     resource: 'ChallengeArn',
-    input: { ChallengeArn: { place: 'label', shape: challengeArn, required: true } },
+    input: { ChallengeArn: { place: 'label', shape: challengeArnText, required: true } },
     output: {},
     call: ({ challenges }, principal, { ChallengeArn }) => challenges.deleteChallenge(principal, ChallengeArn),
   }),
-  operation({
+  restOperation({
     name: 'ListTagsForResource',
     method: 'GET',
     uri: '/tags/{ResourceArn}',
     statusCode: 200,
     action: 'pca-connector-scep:ListTagsForResource',
+    errors: ['ResourceNotFoundException'],
+    readOnly: true,
     resource: 'ResourceArn',
     input: { ResourceArn: { place: 'label', shape: text, required: true } },
     output: { Tags: { shape: tags } },
     call: (services, principal, { ResourceArn }) => services.tags.listTagsForResource(principal, ResourceArn),
   }),
-  operation({
+  restOperation({
     name: 'TagResource',
     method: 'POST',
     uri: '/tags/{ResourceArn}',
     statusCode: 204,
     action: 'pca-connector-scep:TagResource',
+    errors: ['ResourceNotFoundException'],
     resource: 'ResourceArn',
     input: {
       ResourceArn: { place: 'label', shape: text, required: true },
@@ -231,12 +268,13 @@ export const scepOperations: readonly RestOperation<ScepServices>[] = [
     output: {},
     call: (services, principal, { ResourceArn, Tags }) => services.tags.tagResource(principal, ResourceArn, Tags),
   }),
-  operation({
+  restOperation({
     name: 'UntagResource',
     method: 'DELETE',
     uri: '/tags/{ResourceArn}',
     statusCode: 204,
     action: 'pca-connector-scep:UntagResource',
+    errors: ['ResourceNotFoundException'],
     resource: 'ResourceArn',
     input: {
       ResourceArn: { place: 'label', shape: text, required: true },

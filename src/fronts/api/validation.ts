@@ -2,10 +2,14 @@
 import { validationException } from '../../base/errors.ts';
 
 export type Shape =
-  | { type: 'string'; minLength?: number; maxLength?: number; pattern?: string; values?: readonly string[] }
+  /** A sensitive one is masked in the audit trail. */
+  | { type: 'string'; minLength?: number; maxLength?: number; pattern?: string; values?: readonly string[]; sensitive?: true }
   | { type: 'integer'; min?: number; max?: number }
+  | { type: 'boolean' }
   | { type: 'timestamp' }
-  | { type: 'list'; member: Shape }
+  /** Base64 in JSON, counted in octets. */
+  | { type: 'blob'; minLength?: number; maxLength?: number }
+  | { type: 'list'; member: Shape; minLength?: number; maxLength?: number }
   /** String to string: the only maps of this API are tags. */
   | { type: 'map' }
   | { type: 'structure'; members: Members }
@@ -24,15 +28,19 @@ export type ValueOf<S> = S extends { type: 'string' }
   ? string
   : S extends { type: 'integer' | 'timestamp' }
     ? number
-    : S extends { type: 'list'; member: infer M }
-      ? ValueOf<M>[]
-      : S extends { type: 'map' }
-        ? Record<string, string>
-        : S extends { type: 'structure'; members: infer M extends Members }
-          ? StructureOf<M>
-          : S extends { type: 'union'; members: infer M extends Members }
-            ? { [K in keyof M]: { [Only in K]: ValueOf<M[K]['shape']> } }[keyof M]
-            : never;
+    : S extends { type: 'boolean' }
+      ? boolean
+      : S extends { type: 'blob' }
+        ? Uint8Array
+        : S extends { type: 'list'; member: infer M }
+          ? ValueOf<M>[]
+          : S extends { type: 'map' }
+            ? Record<string, string>
+            : S extends { type: 'structure'; members: infer M extends Members }
+              ? StructureOf<M>
+              : S extends { type: 'union'; members: infer M extends Members }
+                ? { [K in keyof M]: { [Only in K]: ValueOf<M[K]['shape']> } }[keyof M]
+                : never;
 
 export type StructureOf<M extends Members> = {
   [K in keyof M as M[K] extends { required: true } ? K : never]: ValueOf<M[K]['shape']>;
@@ -80,11 +88,18 @@ function readValue(shape: Shape, value: unknown, path: string, violations: strin
       if (typeof value !== 'number' || !Number.isSafeInteger(value)) fail('Member must be an integer');
       else if (shape.type === 'integer') checkRange(shape, value, fail);
       return value;
-    case 'list':
-      if (Array.isArray(value))
-        return value.map((member, index) => readValue(shape.member, member, `${path}.${index + 1}.member`, violations));
-      fail('Member must be a list');
+    case 'boolean':
+      if (typeof value !== 'boolean') fail('Member must be a boolean');
       return value;
+    case 'blob':
+      return readBlob(shape, value, fail);
+    case 'list':
+      if (!Array.isArray(value)) {
+        fail('Member must be a list');
+        return value;
+      }
+      checkLength(shape, value.length, fail);
+      return value.map((member, index) => readValue(shape.member, member, `${path}.${index + 1}.member`, violations));
     case 'map':
       if (!isRecord(value)) fail('Member must be a map');
       else if (Object.values(value).some(text => typeof text !== 'string'))
@@ -113,14 +128,30 @@ function readUnion(members: Members, value: unknown, path: string, violations: s
 
 function checkString(shape: Shape & { type: 'string' }, value: string, fail: (constraint: string) => void): void {
   // AWS counts Unicode code points (Smithy, "length trait").
-  const length = Array.from(value).length;
-  if (shape.minLength !== undefined && length < shape.minLength)
-    fail(`Member must have length greater than or equal to ${shape.minLength}`);
-  if (shape.maxLength !== undefined && length > shape.maxLength) fail(`Member must have length less than or equal to ${shape.maxLength}`);
+  checkLength(shape, Array.from(value).length, fail);
   if (shape.pattern !== undefined && !new RegExp(shape.pattern, 'u').test(value)) {
     fail(`Member must satisfy regular expression pattern: ${shape.pattern}`);
   }
   if (shape.values && !shape.values.includes(value)) fail(`Member must satisfy enum value set: [${shape.values.join(', ')}]`);
+}
+
+function readBlob(shape: Shape & { type: 'blob' }, value: unknown, fail: (constraint: string) => void): unknown {
+  if (typeof value !== 'string' || !/^[A-Za-z0-9+/]*={0,2}$/.test(value) || value.length % 4 !== 0) {
+    fail('Member must be base64');
+    return value;
+  }
+  const octets = Buffer.from(value, 'base64');
+  checkLength(shape, octets.length, fail);
+  return octets;
+}
+
+function checkLength(
+  { minLength, maxLength }: { minLength?: number; maxLength?: number },
+  length: number,
+  fail: (constraint: string) => void,
+): void {
+  if (minLength !== undefined && length < minLength) fail(`Member must have length greater than or equal to ${minLength}`);
+  if (maxLength !== undefined && length > maxLength) fail(`Member must have length less than or equal to ${maxLength}`);
 }
 
 function checkRange({ min, max }: Shape & { type: 'integer' }, value: number, fail: (constraint: string) => void): void {

@@ -1,6 +1,6 @@
 /** SCEP over HTTP (RFC 8894 section 4): the path selects a connector, the query an operation, and every hit leaves a line in the log. */
 
-import type { Log } from '../../base/events.ts';
+import { type AuditEvent, type Log, type ScepCall, scepCalled } from '../../base/events.ts';
 import type { AlgorithmPolicy } from '../../base/pki/algorithms.ts';
 import type { KeyPair } from '../../base/pki/enveloped-data.ts';
 import { parseCertificationRequest } from '../../base/pki/pkcs10.ts';
@@ -8,6 +8,7 @@ import { PkiError } from '../../base/pki/pki-error.ts';
 import { encodeDegenerate } from '../../base/pki/signed-data.ts';
 import { parseCertificate } from '../../base/pki/x509.ts';
 import { type Failure, failure, failureOf, MessageType } from '../../base/scep.ts';
+import type { System } from '../../base/system.ts';
 import type { Workers } from '../../base/worker-pool.ts';
 import { algorithmPolicy, type Enrolment, type EnrolmentEndpoint, type EnrolmentOutcome } from '../../service/enrolment.ts';
 import { outageMessage } from '../../service/outage.ts';
@@ -22,6 +23,8 @@ export interface ScepRequest {
   body: Uint8Array;
   /** The peer's address. */
   source: string;
+  /** The value of the Host header. */
+  host: string | undefined;
   userAgent: string | undefined;
 }
 
@@ -33,6 +36,9 @@ export interface ScepResponse {
 
 interface ScepParts {
   enrolment: Enrolment;
+  /** Keeps the record of a request to a connector. */
+  record(event: AuditEvent): Promise<void>;
+  system: System;
   log: Log;
   workers: Workers;
 }
@@ -51,7 +57,7 @@ const endpointPath = new RegExp(`^/(\\d{12})-(${uuid})/(${uuid})(?:/|$)`);
 /** What is noted of a hit while it is answered, for its line in the log. */
 interface Hit {
   operation: string;
-  connectorId?: string;
+  endpoint?: EnrolmentEndpoint;
   transactionID?: string;
   outcome?: string;
   reason?: string;
@@ -66,10 +72,51 @@ export function createScepHandler(parts: ScepParts): ScepHandler {
     const operation = rawParameter(rawQuery, 'operation') ?? (request.method === 'POST' ? 'PKIOperation' : '');
     const hit: Hit = { operation: operation.slice(0, operationCharactersMax) };
     const response = await answerOrExcuse(parts, request, operation, hit);
+    const requestId = parts.system.randomUUID();
     const userAgent = request.userAgent?.slice(0, userAgentCharactersMax);
-    parts.log.info({ ...hit, method: request.method, source: request.source, userAgent, statusCode: response.statusCode }, 'scep request');
+    const { endpoint, ...noted } = hit;
+    const { method, source } = request;
+    const line = { ...noted, connectorId: endpoint?.connectorId, method, source, userAgent, statusCode: response.statusCode, requestId };
+    parts.log.info(line, 'scep request');
+    await recordHit(parts, request, hit, response.statusCode, requestId);
     return response;
   };
+}
+
+/** Of requests for a connector: anybody can send others. */
+async function recordHit({ record }: ScepParts, request: ScepRequest, hit: Hit, statusCode: number, requestId: string): Promise<void> {
+  const operation = operationOf(request.method, hit.operation);
+  if (hit.endpoint === undefined || operation === undefined) return;
+  const { accountId, region, connectorId } = hit.endpoint;
+  const { source, userAgent, host } = request;
+  const call: ScepCall = {
+    operation,
+    accountId,
+    region,
+    connectorId,
+    source,
+    requestId,
+    outcome: hit.outcome ?? 'error',
+    ...(userAgent !== undefined && { userAgent }),
+    ...(host !== undefined && { host }),
+    ...(hit.transactionID !== undefined && { transactionID: hit.transactionID }),
+    ...(hit.reason !== undefined && { error: { code: errorCode(statusCode), message: hit.reason } }),
+  };
+  await record(scepCalled(call));
+}
+
+/** CloudTrail's names of the operations. */
+function operationOf(method: string, operation: string): ScepCall['operation'] | undefined {
+  if (operation === 'GetCACaps' || operation === 'GetCACert') return operation;
+  if (operation !== 'PKIOperation') return undefined;
+  return method === 'POST' ? 'PKIOperationPost' : 'PKIOperationGet';
+}
+
+/** A FAILURE comes with status 200. */
+function errorCode(statusCode: number): string {
+  if (statusCode === 503) return 'ServiceUnavailable';
+  if (statusCode >= 500) return 'InternalServerException';
+  return statusCode === 200 ? 'BadRequestException' : 'ValidationException';
 }
 
 async function answerOrExcuse(parts: ScepParts, request: ScepRequest, operation: string, hit: Hit): Promise<ScepResponse> {
@@ -80,7 +127,10 @@ async function answerOrExcuse(parts: ScepParts, request: ScepRequest, operation:
     hit.outcome = 'error';
     // FAILURE is a verdict that clients take for final; an outage is an HTTP error that they come back after.
     const outage = outageMessage(error);
-    parts.log.error({ err: error, connectorId: hit.connectorId, operation: hit.operation }, 'a SCEP request could not be answered');
+    parts.log.error(
+      { err: error, connectorId: hit.endpoint?.connectorId, operation: hit.operation },
+      'a SCEP request could not be answered',
+    );
     if (outage !== undefined) return { ...refuse(hit, 503, outage), headers: { ...plainText, 'retry-after': retryAfterSeconds } };
     return refuse(hit, 500, 'An internal error occurred.');
   }
@@ -90,10 +140,10 @@ async function answer(parts: ScepParts, request: ScepRequest, operation: string,
   if (request.method !== 'GET' && request.method !== 'POST') {
     return { ...refuse(hit, 405, 'SCEP uses GET and POST.'), headers: { ...plainText, allow: 'GET, POST' } };
   }
-  const { path, rawQuery } = splitUrl(request.rawUrl);
-  const endpoint = await findEndpoint(parts.enrolment, path);
+  const { path, rawQuery, host = request.host } = splitUrl(request.rawUrl);
+  const endpoint = await findEndpoint(parts.enrolment, path, host);
   if (endpoint === undefined) return refuse(hit, 404, 'There is no connector at this URL.');
-  hit.connectorId = endpoint.connectorId;
+  hit.endpoint = endpoint;
   const unavailable = checkStatus(endpoint, hit);
   if (unavailable !== undefined) return unavailable;
   switch (operation) {
@@ -114,9 +164,9 @@ async function answer(parts: ScepParts, request: ScepRequest, operation: string,
   }
 }
 
-async function findEndpoint(enrolment: Enrolment, path: string): Promise<EnrolmentEndpoint | undefined> {
+async function findEndpoint(enrolment: Enrolment, path: string, host: string | undefined): Promise<EnrolmentEndpoint | undefined> {
   const [, accountId, connectorId, secret] = endpointPath.exec(path) ?? [];
-  return accountId && connectorId && secret ? enrolment.findEndpoint({ accountId, connectorId, secret }) : undefined;
+  return accountId && connectorId && secret ? enrolment.findEndpoint({ accountId, connectorId, secret, host }) : undefined;
 }
 
 function checkStatus({ status }: EnrolmentEndpoint, hit: Hit): ScepResponse | undefined {
@@ -204,11 +254,13 @@ function certRepResult(outcome: EnrolmentOutcome, opened: OpenOutput | Failure):
 }
 
 /** A target in absolute form, as sent to proxies, names the same resource (RFC 9112 section 3.2.2). */
-function splitUrl(target: string): { path: string; rawQuery: string } {
-  const rawUrl = target.replace(/^https?:\/\/[^/?]*/i, '');
+function splitUrl(target: string): { path: string; rawQuery: string; host?: string | undefined } {
+  const [prefix = '', host] = /^https?:\/\/([^/?]*)/i.exec(target) ?? [];
+  const rawUrl = target.slice(prefix.length);
   // Some clients append their query to a URL that has one already, so everything after the first question mark is query.
   const mark = rawUrl.indexOf('?');
-  return mark < 0 ? { path: rawUrl, rawQuery: '' } : { path: rawUrl.slice(0, mark), rawQuery: rawUrl.slice(mark + 1).replaceAll('?', '&') };
+  if (mark < 0) return { path: rawUrl, rawQuery: '', host };
+  return { path: rawUrl.slice(0, mark), rawQuery: rawUrl.slice(mark + 1).replaceAll('?', '&'), host };
 }
 
 const plainText = { 'content-type': 'text/plain' };

@@ -1,0 +1,100 @@
+/** The services in dependency order, and what the API takes of them. */
+import type { Log } from './base/events.ts';
+import type { Workers } from './base/worker-pool.ts';
+import type { Config } from './config.ts';
+import type { ApiDependencies } from './fronts/api/handler.ts';
+import type { Installation } from './installation.ts';
+import type { Audit } from './service/audit.ts';
+import { createAuditRetention } from './service/audit-retention.ts';
+import { AuthorityLifecycle } from './service/authority-lifecycle.ts';
+import { CertificateAuthorities } from './service/certificate-authorities.ts';
+import { CertificateIssuance } from './service/certificate-issuance.ts';
+import { Certificates } from './service/certificates.ts';
+import { Challenges } from './service/challenges.ts';
+import { Connectors } from './service/connectors.ts';
+import { Endpoints } from './service/endpoints.ts';
+import { Enrolment } from './service/enrolment.ts';
+import { Events } from './service/events-history.ts';
+import { IssuanceQueue } from './service/issuance-queue.ts';
+import { Lifecycle } from './service/lifecycle.ts';
+import { PrivateCa } from './service/private-ca.ts';
+import { RaKeys } from './service/ra-keys.ts';
+import { RevocationLists } from './service/revocation-lists.ts';
+import { Tags } from './service/tags.ts';
+import { Throttling } from './service/throttling.ts';
+import { Users } from './service/users.ts';
+
+export type Services = ReturnType<typeof createServices>;
+
+export interface ServicesParts {
+  installation: Installation;
+  workers: Workers;
+  audit: Audit;
+  log: Log;
+}
+
+/** Nothing of it runs by itself: the workers among them wait to be started. */
+export function createServices(config: Config, { installation, workers, audit, log }: ServicesParts) {
+  const { database, keyProtector, system, accessKeys } = installation;
+  const { region, compatibility, quotas, publicationUrl } = config;
+  const common = { database, keyProtector, system, region, log, quotas };
+  const endpoints = new Endpoints(config);
+  const certificates = new Certificates(common);
+  const certificateAuthorities = new CertificateAuthorities({ ...common, workers, compatibility, publicationUrl });
+  const raKeys = new RaKeys({ ...common, certificates });
+  const lifecycle = new Lifecycle({ ...common, audit, certificateAuthorities, raKeys, endpoints });
+  const connectors = new Connectors({ ...common, endpoints, wakeLifecycle: () => lifecycle.wake() });
+  const challenges = new Challenges(common);
+  const enrolment = new Enrolment({ ...common, audit, certificateAuthorities, certificates, challenges, raKeys, endpoints });
+  const authorityLifecycle = new AuthorityLifecycle({ ...common, certificateAuthorities });
+  const quota = quotas.resources.CERTIFICATE_AUTHORITIES;
+  const privateCa = new PrivateCa({ ...common, quota, wakeLifecycle: () => authorityLifecycle.wake() });
+  const issuanceQueue = new IssuanceQueue({ ...common, certificateAuthorities });
+  const issuance = new CertificateIssuance({ ...common, publicationUrl, issuanceQueue });
+  return {
+    accessKeys,
+    audit,
+    certificates,
+    certificateAuthorities,
+    raKeys,
+    connectors,
+    challenges,
+    enrolment,
+    privateCa,
+    issuance,
+    lifecycle,
+    authorityLifecycle,
+    issuanceQueue,
+    auditRetention: createAuditRetention({ ...common, retentionDays: config.auditRetentionDays }),
+    revocationLists: new RevocationLists({ ...common, certificateAuthorities }),
+    tags: new Tags(common),
+    users: new Users(common),
+    events: new Events(common),
+    throttling: new Throttling(common),
+    workers,
+  };
+}
+
+export function apiDependencies(
+  services: Services,
+  { keyProtector, system, accessKeys }: Installation,
+  region: string,
+  log: Log,
+): ApiDependencies {
+  const { users, privateCa, tags, throttling, audit } = services;
+  return {
+    services,
+    secretLookup: (accessKeyId, sessionToken) => accessKeys.findSecret(accessKeyId, sessionToken),
+    access: {
+      policiesOf: principal => users.policiesOf(principal),
+      resourcePolicyOf: arn => privateCa.policies.resourcePolicyOf(arn),
+      tagsOf: arn => tags.tagsOf(arn),
+    },
+    throttling,
+    record: event => audit.recordCall(event),
+    mac: (data, purpose) => keyProtector.mac(data, purpose),
+    system,
+    region,
+    log,
+  };
+}
