@@ -10,6 +10,7 @@ import { StartError, systemErrorCode } from './base/start-error.ts';
 import { realSystem, type System } from './base/system.ts';
 import { WorkerPool } from './base/worker-pool.ts';
 import type { Config, Secrets } from './config.ts';
+import { withCors } from './fronts/api/cors.ts';
 import { createApiHandler } from './fronts/api/handler.ts';
 import { encodeException } from './fronts/api/rest-json.ts';
 import { type HttpRequest, type HttpResponse, type Listener, type ListenerOptions, listen } from './fronts/listener.ts';
@@ -126,7 +127,7 @@ async function openListeners(
   };
   if (enrollTlsListen && !(await openTls(enrollTlsListen))) {
     log.warn({}, 'HTTPS enrolment opens once there is an active CA to issue its certificate; SCEP_TLS_CERT is not set');
-    starting.use(tlsOpening(() => openTls(enrollTlsListen), log));
+    starting.use(new TlsOpening(() => openTls(enrollTlsListen), log)).start();
   }
   // Last, so that /readyz answers only when devices are answered too.
   const api = await open('SCEP_API_LISTEN', config.apiListen, {
@@ -138,16 +139,20 @@ async function openListeners(
   return addresses;
 }
 
-/** The first CA may be made by the API long after the start. */
-function tlsOpening(openTls: () => Promise<boolean>, log: FastifyBaseLogger): StepLoop {
-  let isOpen = false;
-  const step = async () => {
-    isOpen ||= await openTls();
-    return false;
-  };
-  const loop = new StepLoop({ name: 'tls-opening', intervalMs: tlsOpeningIntervalMs, step, log });
-  loop.start();
-  return loop;
+/** Tries again until HTTPS is open: the first CA may be made by the API long after the start. */
+class TlsOpening extends StepLoop {
+  readonly #open: () => Promise<boolean>;
+  #isOpen = false;
+
+  constructor(open: () => Promise<boolean>, log: FastifyBaseLogger) {
+    super({ name: 'tls-opening', intervalMs: tlsOpeningIntervalMs, itemsPerStepMax: 1, log });
+    this.#open = open;
+  }
+
+  async step(): Promise<number> {
+    if (!this.#isOpen) this.#isOpen = await this.#open();
+    return 0;
+  }
 }
 
 async function listenOrExplain(setting: string, options: ListenerOptions): Promise<Listener> {
@@ -211,7 +216,7 @@ function encodeApiError(statusCode: number, system: System): HttpResponse {
     500: new ServiceException('InternalServerException', 'An internal error occurred.'),
   };
   const malformed = new ServiceException('MalformedHttpRequestException', 'The request is not valid HTTP.');
-  return encodeException(exceptions[statusCode] ?? malformed, system.randomUUID());
+  return withCors(encodeException(exceptions[statusCode] ?? malformed, system.randomUUID()));
 }
 
 function encodePlainError(statusCode: number): HttpResponse {

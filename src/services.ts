@@ -5,7 +5,7 @@ import type { Config } from './config.ts';
 import type { ApiDependencies } from './fronts/api/handler.ts';
 import type { Installation } from './installation.ts';
 import type { Audit } from './service/audit.ts';
-import { createAuditRetention } from './service/audit-retention.ts';
+import { AuditRetention } from './service/audit-retention.ts';
 import { AuthorityLifecycle } from './service/authority-lifecycle.ts';
 import { CertificateAuthorities } from './service/certificate-authorities.ts';
 import { CertificateIssuance } from './service/certificate-issuance.ts';
@@ -65,7 +65,7 @@ export function createServices(config: Config, { installation, workers, audit, l
     lifecycle,
     authorityLifecycle,
     issuanceQueue,
-    auditRetention: createAuditRetention({ ...common, retentionDays: config.auditRetentionDays }),
+    auditRetention: new AuditRetention({ ...common, retentionDays: config.auditRetentionDays }),
     revocationLists: new RevocationLists({ ...common, certificateAuthorities }),
     tags: new Tags(common),
     users: new Users(common),

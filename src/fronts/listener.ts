@@ -1,5 +1,5 @@
 /** One HTTP listener: fastify bound to a handler that takes requests as they were received, with every limit and time-out named. */
-import type { IncomingMessage } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Server as TlsServer } from 'node:tls';
 import fastify, {
@@ -83,7 +83,9 @@ export class Listener implements AsyncDisposable {
 }
 
 export async function listen(options: ListenerOptions): Promise<Listener> {
-  const app = createApp(options);
+  const underWay = new RequestsUnderWay();
+  const app = createApp(options, underWay);
+  app.server.on('request', (request: IncomingMessage, response: ServerResponse) => underWay.add(request, response));
   let closing = false;
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
@@ -103,6 +105,10 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
   app.all('/', answer);
   app.setNotFoundHandler(answer);
   app.server.maxConnections = listenerLimits.connectionsMax;
+  app.server.on('checkExpectation', (_request, response: ServerResponse) => {
+    const { statusCode, headers, body } = options.encodeError(417);
+    response.writeHead(statusCode, { ...headers, connection: 'close', 'content-length': Buffer.byteLength(body) }).end(body);
+  });
   // The sockets themselves: the server's own lists leave out TLS handshakes that are not finished.
   const sockets = new Set<Socket>();
   app.server.on('connection', (socket: Socket) => {
@@ -116,7 +122,32 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
   return new Listener(app, `${host.includes(':') ? `[${host}]` : host}:${boundPort}`, sockets);
 }
 
-function createApp({ tls, bodyBytesMax, encodeError, log }: ListenerOptions): FastifyInstance {
+/** The requests that have come in whole and are not answered yet, by their connections. */
+class RequestsUnderWay {
+  readonly #requests = new Map<Socket, Set<IncomingMessage>>();
+  readonly #ending = new Set<Socket>();
+
+  add(request: IncomingMessage, response: ServerResponse): void {
+    const { socket } = request;
+    const requests = this.#requests.get(socket) ?? new Set();
+    this.#requests.set(socket, requests.add(request));
+    response.on('close', () => {
+      requests.delete(request);
+      if (requests.size > 0) return;
+      this.#requests.delete(socket);
+      if (this.#ending.delete(socket)) socket.end();
+    });
+  }
+
+  /** Whether there is one, after whose answer the connection then ends. */
+  endAfter(socket: Socket): boolean {
+    const isAnswering = [...(this.#requests.get(socket) ?? [])].some(({ complete }) => complete);
+    if (isAnswering) this.#ending.add(socket);
+    return isAnswering;
+  }
+}
+
+function createApp({ tls, bodyBytesMax, encodeError, log }: ListenerOptions, underWay: RequestsUnderWay): FastifyInstance {
   // Old devices speak HTTP/1.0 without a Host header.
   const http = { maxHeaderSize: listenerLimits.headerBytesMax, requireHostHeader: false };
   const common = {
@@ -132,7 +163,9 @@ function createApp({ tls, bodyBytesMax, encodeError, log }: ListenerOptions): Fa
       request.headers['content-type'] = 'application/octet-stream';
       return '/';
     },
-    clientErrorHandler: (error: Error & { code?: string }, socket: { writable: boolean; end(text: string): void; destroy(): void }) => {
+    clientErrorHandler: (error: Error & { code?: string }, socket: Socket) => {
+      // What follows a request is no HTTP: a refusal of it now would be taken for the answer to that request.
+      if (underWay.endAfter(socket)) return;
       if (socket.writable) socket.end(rawResponse(encodeError(clientErrorStatus(error.code))));
       else socket.destroy();
     },

@@ -17,7 +17,8 @@ let directory: string;
 let path: string;
 let lines: { fields: object; message: string }[];
 const note = (fields: object, message: string) => void lines.push({ fields, message });
-const log: Log = { info: note, warn: note, error: note };
+/** What goes well is not noted. */
+const log: Log = { info: () => {}, warn: note, error: note };
 
 beforeEach(async () => {
   directory = await mkdtemp(join(tmpdir(), 'scep-audit-file-'));

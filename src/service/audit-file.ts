@@ -37,6 +37,7 @@ export class AuditFile implements AsyncDisposable {
       // Tried first: after a failure within `reopen` the next one that succeeds closes the old descriptor twice (sonic-boom 4.2).
       closeSync(openSync(this.#path, 'a', ownerOnly));
       this.#destination.reopen();
+      this.#log.info({ file: this.#path }, 'the audit file was opened anew');
     } catch (error) {
       this.#log.error({ err: error, file: this.#path }, 'the audit file cannot be opened anew; its lines go on in the old one');
     }

@@ -10,7 +10,7 @@ import { openSqliteDatabase } from '../backends/store/sqlite.ts';
 import type { Log } from '../base/events.ts';
 import { realSystem, type System } from '../base/system.ts';
 import { uuidV7 } from '../base/uuid-v7.ts';
-import { auditRetentionLimits, createAuditRetention } from './audit-retention.ts';
+import { AuditRetention, auditRetentionLimits } from './audit-retention.ts';
 
 const dayMs = 24 * 60 * 60_000;
 const now = 1_790_000_000_000;
@@ -42,7 +42,7 @@ describe('the retention of audit events', () => {
   }
 
   const run = async (retentionDays: number): Promise<void> => {
-    await using retention = createAuditRetention({ database, system, log: silent, retentionDays });
+    await using retention = new AuditRetention({ database, system, log: silent, retentionDays });
     await retention.settle();
   };
 
@@ -75,7 +75,7 @@ describe('the retention of audit events', () => {
         return now;
       },
     };
-    await using retention = createAuditRetention({ database, system: counting, log: silent, retentionDays: 1 });
+    await using retention = new AuditRetention({ database, system: counting, log: silent, retentionDays: 1 });
     await retention.settle();
     assert.deepEqual([await instants(), steps], [[], 3]);
   });

@@ -18,14 +18,22 @@ interface AuditRetentionParts {
   retentionDays: number;
 }
 
-export function createAuditRetention({ database, system, log, retentionDays }: AuditRetentionParts): StepLoop {
-  const { eventsPerStepMax: limit, intervalMs } = auditRetentionLimits;
-  const step = async () => {
+export class AuditRetention extends StepLoop {
+  readonly #parts: AuditRetentionParts;
+
+  constructor(parts: AuditRetentionParts) {
+    const { eventsPerStepMax: itemsPerStepMax, intervalMs } = auditRetentionLimits;
+    super({ name: 'audit-retention', intervalMs, itemsPerStepMax, log: parts.log });
+    this.#parts = parts;
+  }
+
+  /** Deletes the oldest that have had their days. */
+  async step(): Promise<number> {
+    const { database, system, retentionDays } = this.#parts;
     const beforeId = firstAuditEventId(Math.max(0, system.now() - retentionDays * dayMs));
-    const deleted = await deleteAuditEvents(database.query, { beforeId, limit });
+    const deleted = await deleteAuditEvents(database.query, { beforeId, limit: auditRetentionLimits.eventsPerStepMax });
     // The embedded database never lets go of the thread: requests get their turn between steps.
     await nextTurn();
-    return deleted === limit;
-  };
-  return new StepLoop({ name: 'audit-retention', intervalMs, step, log });
+    return deleted;
+  }
 }

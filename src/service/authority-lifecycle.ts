@@ -24,31 +24,13 @@ interface AuthorityLifecycleParts {
   certificateAuthorities: CertificateAuthorities;
 }
 
-export class AuthorityLifecycle implements AsyncDisposable {
+export class AuthorityLifecycle extends StepLoop {
   readonly #parts: AuthorityLifecycleParts;
-  readonly #loop: StepLoop;
 
   constructor(parts: AuthorityLifecycleParts) {
+    const { authoritiesPerStepMax: itemsPerStepMax, intervalMs } = authorityLifecycleLimits;
+    super({ name: 'authority-lifecycle', intervalMs, itemsPerStepMax, log: parts.log });
     this.#parts = parts;
-    const { authoritiesPerStepMax, intervalMs } = authorityLifecycleLimits;
-    const step = async () => (await this.step()) === authoritiesPerStepMax;
-    this.#loop = new StepLoop({ name: 'authority-lifecycle', intervalMs, step, log: parts.log });
-  }
-
-  start(): void {
-    this.#loop.start();
-  }
-
-  wake(): void {
-    this.#loop.wake();
-  }
-
-  async settle(): Promise<void> {
-    await this.#loop.settle();
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#loop[Symbol.asyncDispose]();
   }
 
   /** Claims up to `authoritiesPerStepMax` authorities and settles each. Returns how many it claimed. */

@@ -18,31 +18,13 @@ interface IssuanceQueueParts {
   certificateAuthorities: CertificateAuthorities;
 }
 
-export class IssuanceQueue implements AsyncDisposable {
+export class IssuanceQueue extends StepLoop {
   readonly #parts: IssuanceQueueParts;
-  readonly #loop: StepLoop;
 
   constructor(parts: IssuanceQueueParts) {
+    const { intervalMs, signaturesAtOnceMax: itemsPerStepMax } = issuanceLimits;
+    super({ name: 'issuance', intervalMs, itemsPerStepMax, log: parts.log });
     this.#parts = parts;
-    const { intervalMs, signaturesAtOnceMax } = issuanceLimits;
-    const step = async () => (await this.step()) === signaturesAtOnceMax;
-    this.#loop = new StepLoop({ name: 'issuance', intervalMs, step, log: parts.log });
-  }
-
-  start(): void {
-    this.#loop.start();
-  }
-
-  wake(): void {
-    this.#loop.wake();
-  }
-
-  async settle(): Promise<void> {
-    await this.#loop.settle();
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#loop[Symbol.asyncDispose]();
   }
 
   /** Claims up to `signaturesAtOnceMax` issuances and settles each. Returns how many it claimed. */

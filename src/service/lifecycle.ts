@@ -26,24 +26,13 @@ interface LifecycleParts {
   endpoints: Endpoints;
 }
 
-export class Lifecycle implements AsyncDisposable {
+export class Lifecycle extends StepLoop {
   readonly #parts: LifecycleParts;
-  readonly #loop: StepLoop;
 
   constructor(parts: LifecycleParts) {
+    const { connectorsPerStepMax: itemsPerStepMax, intervalMs } = lifecycleLimits;
+    super({ name: 'lifecycle', intervalMs, itemsPerStepMax, log: parts.log });
     this.#parts = parts;
-    const { connectorsPerStepMax, intervalMs } = lifecycleLimits;
-    const step = async () => (await this.step()) === connectorsPerStepMax;
-    this.#loop = new StepLoop({ name: 'lifecycle', intervalMs, step, log: parts.log });
-  }
-
-  start(): void {
-    this.#loop.start();
-  }
-
-  /** Something waits. */
-  wake(): void {
-    this.#loop.wake();
   }
 
   /** Claims up to `connectorsPerStepMax` connectors and settles each. Returns how many it claimed. */
@@ -102,15 +91,6 @@ export class Lifecycle implements AsyncDisposable {
       await audit.insert(query, event);
     });
     audit.log(event);
-  }
-
-  /** Resolves when everything that waited has been looked at: for the first start, which cannot go on without. */
-  async settle(): Promise<void> {
-    await this.#loop.settle();
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#loop[Symbol.asyncDispose]();
   }
 }
 

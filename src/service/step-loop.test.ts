@@ -3,26 +3,40 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { StepLoop } from './step-loop.ts';
 
-/** Steps that end with what is given, one after the other, and then with nothing left. */
-function loopOf(...outcomes: (boolean | Error)[]) {
-  const seen = { steps: 0, atOnceMax: 0, reports: [] as object[] };
-  let atOnce = 0;
-  const log = { info: () => {}, warn: () => {}, error: (fields: object) => void seen.reports.push(fields) };
-  const step = async () => {
-    seen.steps += 1;
-    seen.atOnceMax = Math.max(seen.atOnceMax, ++atOnce);
+const itemsPerStepMax = 2;
+
+/** Steps that find what is given, a number of items or a failure, one after the other, and then nothing. */
+class TestLoop extends StepLoop {
+  readonly #findings: (number | Error)[];
+  #atOnce = 0;
+  readonly seen = { steps: 0, atOnceMax: 0 };
+
+  constructor(findings: (number | Error)[], reports: object[]) {
+    const log = { info: () => {}, warn: () => {}, error: (fields: object) => void reports.push(fields) };
+    super({ name: 'test', intervalMs: 60_000, itemsPerStepMax, log });
+    this.#findings = findings;
+  }
+
+  async step(): Promise<number> {
+    this.seen.steps += 1;
+    this.seen.atOnceMax = Math.max(this.seen.atOnceMax, ++this.#atOnce);
     await new Promise(resolve => void setImmediate(resolve));
-    atOnce -= 1;
-    const outcome = outcomes.shift() ?? false;
-    if (outcome instanceof Error) throw outcome;
-    return outcome;
-  };
-  return { seen, loop: new StepLoop({ name: 'test', intervalMs: 60_000, step, log }) };
+    this.#atOnce -= 1;
+    const finding = this.#findings.shift() ?? 0;
+    if (finding instanceof Error) throw finding;
+    return finding;
+  }
+}
+
+function loopOf(...findings: (number | Error)[]) {
+  const reports: object[] = [];
+  const loop = new TestLoop(findings, reports);
+  return { loop, seen: loop.seen, reports };
 }
 
 describe('a step loop', () => {
-  it('steps until nothing is left', async () => {
-    const { seen, loop } = loopOf(true, true, false);
+  it('steps until it finds less than it could take', async () => {
+    const { seen, loop } = loopOf(itemsPerStepMax, itemsPerStepMax, 1);
     await loop.settle();
     assert.equal(seen.steps, 3);
   });
@@ -45,14 +59,14 @@ describe('a step loop', () => {
 
   it('reports a step that fails and goes on with the next', async () => {
     const failure = new Error('away');
-    const { seen, loop } = loopOf(failure);
+    const { seen, loop, reports } = loopOf(failure);
     await loop.settle();
     await loop.settle();
-    assert.deepEqual([seen.steps, seen.reports], [2, [{ err: failure, worker: 'test' }]]);
+    assert.deepEqual([seen.steps, reports], [2, [{ err: failure, worker: 'test' }]]);
   });
 
   it('starts with a step, lets it end when it is disposed of, and begins no other', async () => {
-    const { seen, loop } = loopOf(true, true);
+    const { seen, loop } = loopOf(itemsPerStepMax, itemsPerStepMax);
     loop.start();
     await Promise.resolve();
     await loop[Symbol.asyncDispose]();

@@ -1,41 +1,44 @@
-/** Runs a worker's steps one behind the other: now, at an interval, and when it is told that something waits. */
+/** A worker of the service: does its steps one behind the other, now, at an interval, and when it is told that something waits. */
 import type { Log } from '../base/events.ts';
 
-export interface Steps {
+interface StepLoopOptions {
   /** For the log. */
   name: string;
   intervalMs: number;
-  /** A bounded piece of the work. Whether there may be more of it. */
-  step: () => Promise<boolean>;
+  /** A step that does as much is followed by another at once. */
+  itemsPerStepMax: number;
   log: Log;
 }
 
-export class StepLoop implements AsyncDisposable {
-  readonly #steps: Steps;
+export abstract class StepLoop implements AsyncDisposable {
+  readonly #options: StepLoopOptions;
   #timer: NodeJS.Timeout | undefined;
   #underWay: Promise<void> = Promise.resolve();
   #isEnding = false;
 
-  constructor(steps: Steps) {
-    this.#steps = steps;
+  constructor(options: StepLoopOptions) {
+    this.#options = options;
   }
+
+  /** A bounded piece of the work, of at most `itemsPerStepMax` items. Returns how many there were. */
+  abstract step(): Promise<number>;
 
   /** Steps now and at every interval, for what another node left behind. */
   start(): void {
     this.wake();
-    this.#timer = setInterval(() => this.wake(), this.#steps.intervalMs);
+    this.#timer = setInterval(() => this.wake(), this.#options.intervalMs);
     this.#timer.unref();
   }
 
   /** Something waits. Safe at any time; a step that is under way is followed by another. */
   wake(): void {
-    const { name, log } = this.#steps;
+    const { name, log } = this.#options;
     const settled = this.#underWay.then(() => this.#stepUntilDone());
     this.#underWay = settled.catch(error => log.error({ err: error, worker: name }, 'a worker could not do its step'));
   }
 
   async #stepUntilDone(): Promise<void> {
-    while (!this.#isEnding && (await this.#steps.step()));
+    while (!this.#isEnding && (await this.step()) === this.#options.itemsPerStepMax);
   }
 
   /** Resolves when everything that waited has been looked at. */

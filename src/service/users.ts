@@ -54,6 +54,8 @@ interface User {
   CreatedAt: number;
 }
 
+const denyEverything = parsePolicy('{"Statement":{"Effect":"Deny","Action":"*","Resource":"*"}}', 'identity');
+
 /** What decides on a caller's request: both must allow it. */
 interface CallerPolicies {
   identity: readonly Policy[];
@@ -63,7 +65,6 @@ interface CallerPolicies {
 export class Users {
   readonly #dependencies: UsersDependencies;
   readonly #policies = new LRUCache<string, Policy | 'unreadable'>({ max: policiesCachedMax });
-
   readonly #documents: RevisionCache<string[]>;
 
   constructor(dependencies: UsersDependencies) {
@@ -77,8 +78,8 @@ export class Users {
     const documents = await this.#documents.get(arn, () => listUserPolicyDocuments(query, { accountId, userName }));
     const identity = documents.map(document => this.#parse(document, arn));
     const session = sessionPolicy === undefined ? undefined : this.#parse(sessionPolicy, arn);
-    // What cannot be read may hold the Deny that counts, so nothing is allowed.
-    if (session === 'unreadable' || !identity.every(policy => policy !== 'unreadable')) return { identity: [] };
+    // What cannot be read may hold the Deny that counts, against the policy of a CA too.
+    if (session === 'unreadable' || !identity.every(policy => policy !== 'unreadable')) return { identity: [denyEverything] };
     return { identity, ...(session && { session }) };
   }
 

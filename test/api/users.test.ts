@@ -1,6 +1,7 @@
 /** Users and their policies: administered through the API, and what they let a caller do from the next request on. */
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it } from 'node:test';
+import { evaluate } from '../../src/base/iam/evaluation.ts';
 import type { Principal } from '../../src/base/resources.ts';
 import { realSystem } from '../../src/base/system.ts';
 import { connectorOperations } from '../../src/fronts/api/connector-operations.ts';
@@ -303,9 +304,14 @@ describe('policiesOf', () => {
     await server.database.query.updateTable('user_policies').set(broken).where('policy_name', '=', 'more').execute();
     const users = makeUsers();
     reports.length = 0;
-    for (let n = 0; n < 2; n++) assert.deepEqual(await users.policiesOf(principal), { identity: [] });
+    const decide = async (who: Principal) => {
+      const { identity, session } = await users.policiesOf(who);
+      assert.equal(session, undefined);
+      return evaluate(identity, { action: 'acm-pca:ListTags', resource: '*', context: new Map() });
+    };
+    for (let n = 0; n < 2; n++) assert.equal(await decide(principal), 'explicitDeny');
     assert.equal(reports.length, 1);
-    assert.deepEqual(await users.policiesOf({ ...principal, userName: 'administrator', sessionPolicy: 'null' }), { identity: [] });
+    assert.equal(await decide({ ...principal, userName: 'administrator', sessionPolicy: 'null' }), 'explicitDeny');
     assert.equal(reports.length, 2);
   });
 });

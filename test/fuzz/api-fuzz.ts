@@ -1,9 +1,15 @@
 /** Sends generated requests to the API, round after round, each over a store of its own, and reports what must not be. */
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import * as fc from 'fast-check';
 import { planned } from './api-plans.ts';
 import { ApiRound } from './api-round.ts';
 import { rawPlanned } from './raw-requests.ts';
 import { RawRound } from './raw-round.ts';
+import { type Outcome, type Round, watchRejections } from './round.ts';
+
+setFlagsFromString('--expose-gc');
+const collectGarbage = runInNewContext('gc') as () => void;
 
 /** A store is worn out after so many requests: quotas are full, names taken. */
 const requestsPerRound = 5000;
@@ -40,38 +46,24 @@ export interface FuzzReport {
   /** How often something came again that had been found. */
   repeated: number;
   slowestMs: number;
+  /** The plan of the request that took so long. */
   slowest: string;
-  /** Used after each round. */
+  /** What is in use after each round, once garbage is collected. */
   heapMiB: number[];
-}
-
-/** What a round does with one generated item; it says what is wrong, each problem in the same words whenever it comes. */
-export interface Round<Item> extends AsyncDisposable {
-  send(item: Item): Promise<Outcome>;
-}
-
-export interface Outcome {
-  /** The operation that was reached and how it ended, for the count. */
-  operation: string;
-  ending: string;
-  problems: string[];
-  request: object;
-  answer: unknown;
-  /** Nothing more can be said of this store. */
-  isFatal?: boolean;
 }
 
 export async function fuzzApi(options: FuzzOptions): Promise<FuzzReport> {
   const outcomes: FuzzReport['outcomes'] = new Map();
   const report: FuzzReport = { requests: 0, seconds: 0, outcomes, findings: [], repeated: 0, slowestMs: 0, slowest: '', heapMiB: [] };
   const startedAt = performance.now();
-  await using rejections = watchRejections();
+  using rejections = watchRejections();
   for (let number = 0; report.requests < options.requests && !isOver(options); number++) {
     const seed = options.seed + number;
     const wanted = Math.min(requestsPerRound, options.requests - report.requests);
     const raw = Math.ceil(wanted * rawShare);
-    await fuzzRound(options, report, { seed, wanted: wanted - raw, item: planned, open: () => ApiRound.open(rejections) });
+    await fuzzRound(options, report, { seed, wanted: wanted - raw, item: planned, open: () => ApiRound.open({ rejections }) });
     await fuzzRound(options, report, { seed, wanted: raw, item: rawPlanned, open: () => RawRound.open(rejections) });
+    collectGarbage();
     report.heapMiB.push(Math.round(process.memoryUsage().heapUsed / 2 ** 20));
   }
   report.seconds = (performance.now() - startedAt) / 1000;
@@ -152,21 +144,4 @@ async function timed(report: FuzzReport, plan: unknown, send: () => Promise<Outc
 
 function isOver({ until = Number.POSITIVE_INFINITY }: FuzzOptions): boolean {
   return performance.now() > until;
-}
-
-/** Promises that nobody waits for and that fail: in the server each of them would end the process. */
-export interface Rejections extends AsyncDisposable {
-  take(): unknown[];
-}
-
-function watchRejections(): Rejections {
-  const reasons: unknown[] = [];
-  const listener = (reason: unknown) => void reasons.push(reason);
-  process.on('unhandledRejection', listener);
-  return {
-    take: () => reasons.splice(0),
-    async [Symbol.asyncDispose]() {
-      process.off('unhandledRejection', listener);
-    },
-  };
 }

@@ -11,7 +11,7 @@ import { type Draft, percentEncode } from './draft.ts';
 import { headerText, requestEdits, targetText } from './request-edits.ts';
 import { signatureEdits } from './signature-edits.ts';
 
-export const callers = ['administrator', 'reader', 'nobody', 'session', 'stranger', 'inactive', 'unknown', 'unsigned'] as const;
+export const callers = ['administrator', 'reader', 'nobody', 'session', 'stranger', 'inactive', 'lapsed', 'unknown', 'unsigned'] as const;
 export type Caller = (typeof callers)[number];
 
 export interface PlannedEdit {

@@ -2,7 +2,6 @@
 import { createAwsJson, isAwsJsonRequest } from '../../src/fronts/api/aws-json.ts';
 import type { ApiRequest, ApiResponse } from '../../src/fronts/api/request.ts';
 import { createRestJson } from '../../src/fronts/api/rest-json.ts';
-import type { Outcome, Rejections, Round } from './api-fuzz.ts';
 import { problemsOf, type ReachedOperation } from './api-oracle.ts';
 import { draftOf, jsonOperations, type Plan, type PlannedEdit, restOperations, rowOf } from './api-plans.ts';
 import { type ApiTarget, openApiTarget } from './api-target.ts';
@@ -10,11 +9,12 @@ import { host, World } from './api-world.ts';
 import { type Draft, toApiRequest } from './draft.ts';
 import { requestEdits } from './request-edits.ts';
 import { signInHeader, signInQuery } from './request-signing.ts';
+import type { Outcome, Rejections, Round } from './round.ts';
 import { signatureEdits } from './signature-edits.ts';
 import { type StoreChanges, watchStore } from './store-changes.ts';
 
 /** After this time a request is taken to hang. */
-export const answerMsMax = 30_000;
+export const answerTimeoutMs = 30_000;
 const requestsBetweenCare = 50;
 /** So that client tokens lapse and buckets fill as they do in an hour of use. */
 const clockStepMs = 1000;
@@ -23,23 +23,30 @@ const matchRest = createRestJson(restOperations);
 const matchJson = createAwsJson('ACMPrivateCA', jsonOperations);
 const edits = { ...requestEdits, ...signatureEdits };
 
+interface Circumstances {
+  rejections: Rejections;
+  timeoutMs?: number;
+  /** Stands between the fuzzer and the API. */
+  intercept?(answer: Promise<ApiResponse>, target: ApiTarget): Promise<ApiResponse>;
+}
+
 export class ApiRound implements Round<Plan> {
   readonly #target: ApiTarget;
   readonly #world: World;
   readonly #changes: StoreChanges;
-  readonly #rejections: Rejections;
+  readonly #circumstances: Circumstances;
   #sent = 0;
 
-  constructor(target: ApiTarget, world: World, changes: StoreChanges, rejections: Rejections) {
+  constructor(target: ApiTarget, world: World, changes: StoreChanges, circumstances: Circumstances) {
     this.#target = target;
     this.#world = world;
     this.#changes = changes;
-    this.#rejections = rejections;
+    this.#circumstances = circumstances;
   }
 
-  static async open(rejections: Rejections): Promise<ApiRound> {
+  static async open(circumstances: Circumstances): Promise<ApiRound> {
     const target = await openApiTarget();
-    return new ApiRound(target, await World.make(target), await watchStore(target.database), rejections);
+    return new ApiRound(target, await World.make(target), await watchStore(target.database), circumstances);
   }
 
   async send(plan: Plan): Promise<Outcome> {
@@ -48,13 +55,14 @@ export class ApiRound implements Round<Plan> {
     const reached = reachedOperation(request);
     const operation = reached?.name ?? 'none';
     const shown = showRequest(request);
-    const answer = await answerInTime(this.#target.handle(request));
+    const { rejections, timeoutMs = answerTimeoutMs, intercept = given => given } = this.#circumstances;
+    const answer = await answerInTime(intercept(this.#target.handle(request), this.#target), timeoutMs);
     if (answer === undefined)
       return { operation, ending: 'hang', problems: [`${operation}: no answer`], request: shown, answer, isFatal: true };
     const changes = await this.#changes.take();
     if (answer.statusCode < 300) this.#world.learn(answer.body);
     const problems = problemsOf({ request, operation: reached, answer, changes, secrets: this.#world.secrets });
-    problems.push(...this.#rejections.take().map(reason => `unhandled rejection ${nameOf(reason)}`));
+    problems.push(...rejections.take().map(reason => `unhandled rejection ${reason}`));
     const failures = this.#target.takeFailures();
     const ending = Object.entries(answer.headers).find(([name]) => name === 'x-amzn-ErrorType')?.[1] ?? 'ok';
     return {
@@ -101,9 +109,9 @@ function reachedOperation(request: ApiRequest): ReachedOperation | undefined {
 }
 
 /** Undefined when there is none. */
-async function answerInTime(answer: Promise<ApiResponse>): Promise<ApiResponse | undefined> {
+async function answerInTime(answer: Promise<ApiResponse>, timeoutMs: number): Promise<ApiResponse | undefined> {
   const { promise, resolve } = Promise.withResolvers<undefined>();
-  const timer = setTimeout(() => resolve(undefined), answerMsMax);
+  const timer = setTimeout(() => resolve(undefined), timeoutMs);
   try {
     return await Promise.race([answer, promise]);
   } finally {
@@ -112,7 +120,7 @@ async function answerInTime(answer: Promise<ApiResponse>): Promise<ApiResponse |
 }
 
 /** As JSON can hold it, to be sent again: the body in base64, long parts cut. */
-export function showRequest({ method, rawUrl, headers, body }: ApiRequest): object {
+function showRequest({ method, rawUrl, headers, body }: ApiRequest): object {
   const cut = (text: string) => (text.length > 4000 ? `${text.slice(0, 4000)}… (${text.length} characters)` : text);
   const shownHeaders = headers.map(([name, value]) => [name, cut(value)]);
   return { method, rawUrl: cut(rawUrl), headers: shownHeaders, body: cut(Buffer.from(body).toString('base64')) };
@@ -123,8 +131,4 @@ function describeFailure(fields: object): string {
   return error instanceof Error
     ? `${error.stack}${error.cause instanceof Error ? `\ncaused by ${error.cause.stack}` : ''}`
     : JSON.stringify(error);
-}
-
-function nameOf(reason: unknown): string {
-  return reason instanceof Error ? `${reason.name}: ${reason.message}` : typeof reason;
 }

@@ -1,5 +1,6 @@
 /** What there is for requests to be about: callers of every kind, authorities that can sign, and what the answers so far have named. */
 import type { ApiRequest, ApiResponse } from '../../src/fronts/api/request.ts';
+import { sessionSeconds } from '../../src/service/user-limits.ts';
 import { parseObject } from './api-oracle.ts';
 import { type Caller, draftOf, rowOf } from './api-plans.ts';
 import type { Known, Reference } from './api-values.ts';
@@ -14,6 +15,7 @@ export interface WorldParts {
   stranger?: SigningCredentials;
   /** The server's clock. */
   now(): number;
+  advance(ms: number): void;
   /** Lets the workers do all that waits for them. */
   settle(): Promise<void>;
 }
@@ -108,10 +110,13 @@ export class World {
   }
 
   async #makeCallers(): Promise<void> {
-    const { administrator, stranger } = this.#parts;
+    const { administrator, stranger, advance } = this.#parts;
     this.#credentials.set('administrator', administrator);
     if (stranger) this.#credentials.set('stranger', stranger);
-    this.#credentials.set('unknown', { accessKeyId: 'AKIAZZZZZZZZZZZZZZZZ', secretAccessKey: 'unknown' });
+    this.#credentials.set('unknown', { accessKeyId: 'AKIAZZZZZZZZZZZZZZZZ', secretAccessKey: 'v9Q2xkUm7Zr4Tj8Lw3Ns6Hb1' });
+    const lapsed = await this.call('GetSessionToken', { DurationSeconds: sessionSeconds.min });
+    this.#credentials.set('lapsed', credentialsIn(lapsed['Credentials']));
+    advance(sessionSeconds.min * 1000);
     const actions = ['pca-connector-scep:Get*', 'pca-connector-scep:List*', 'acm-pca:Describe*', 'scep-connector:List*'];
     const readOnly = JSON.stringify({ Version: '2012-10-17', Statement: { Effect: 'Allow', Action: actions, Resource: '*' } });
     for (const UserName of ['reader', 'nobody'] as const) {

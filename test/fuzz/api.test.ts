@@ -6,7 +6,9 @@ import { describeEveryDatabase, homeColumns, now, uuid } from '../support/databa
 import { seed } from '../support/pki-fixtures.ts';
 import { fuzzApi } from './api-fuzz.ts';
 import { problemsOf, problemsOfWire } from './api-oracle.ts';
-import { rowOf } from './api-plans.ts';
+import { type Plan, rowOf } from './api-plans.ts';
+import { ApiRound } from './api-round.ts';
+import type { Rejections } from './round.ts';
 import { watchStore } from './store-changes.ts';
 
 const requests = 2000;
@@ -26,6 +28,47 @@ describe('the API', () => {
     ]) {
       assert.ok(endings.has(ending), ending);
     }
+  });
+});
+
+describe('a round', () => {
+  const plan: Plan = {
+    operation: 'GetConnector',
+    input: { ConnectorArn: 'arn' },
+    caller: 'administrator',
+    form: 'header',
+    before: [],
+    after: [],
+  };
+  const rejections: Rejections = { take: () => [], [Symbol.dispose]: () => {} };
+
+  it('finds nothing wrong with a refusal that changes nothing', async () => {
+    await using round = await ApiRound.open({ rejections });
+    const { ending, problems } = await round.send(plan);
+    assert.deepEqual({ ending, problems }, { ending: 'ValidationException', problems: [] });
+  });
+
+  it('finds a refusal that writes a row', async () => {
+    await using round = await ApiRound.open({
+      rejections,
+      async intercept(answer, { database }) {
+        await database.query.insertInto('tags').values({ resource_arn: 'arn', tag_key: 'a', tag_value: 'b' }).execute();
+        return answer;
+      },
+    });
+    const { problems } = await round.send(plan);
+    assert.deepEqual(problems, ['GetConnector: refused with ValidationException, and yet: tags insert']);
+  });
+
+  it('finds a request that is never answered', async () => {
+    await using round = await ApiRound.open({ rejections, timeoutMs: 10, intercept: () => new Promise(() => {}) });
+    const { problems, isFatal } = await round.send(plan);
+    assert.deepEqual({ problems, isFatal }, { problems: ['GetConnector: no answer'], isFatal: true });
+  });
+
+  it('finds a rejection that nobody handles', async () => {
+    await using round = await ApiRound.open({ rejections: { ...rejections, take: () => ['Error: lost'] } });
+    assert.deepEqual((await round.send(plan)).problems, ['GetConnector: unhandled rejection Error: lost']);
   });
 });
 

@@ -4,13 +4,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Database } from '../../src/backends/store/database.ts';
 import type { ApiRequest, ApiResponse } from '../../src/fronts/api/request.ts';
 import { startTemporaryServer, type TemporaryServer } from '../support/temporary-server.ts';
-import type { Outcome, Rejections, Round } from './api-fuzz.ts';
 import { problemsOfWire } from './api-oracle.ts';
-import { answerMsMax, signedDraft } from './api-round.ts';
-import { World } from './api-world.ts';
+import { answerTimeoutMs, signedDraft } from './api-round.ts';
+import { World, type WorldParts } from './api-world.ts';
 import { toHttp } from './draft.ts';
 import { exchange, mutate, type RawPlan } from './raw-requests.ts';
 import type { SigningCredentials } from './request-signing.ts';
+import type { Outcome, Rejections, Round } from './round.ts';
 import { type StoreChanges, watchStore } from './store-changes.ts';
 
 const region = 'us-east-1';
@@ -19,13 +19,20 @@ const bytesShownMax = 3000;
 
 export class RawRound implements Round<RawPlan> {
   readonly #server: TemporaryServer;
+  readonly #parts: WorldParts;
   readonly #world: World;
   readonly #changes: StoreChanges;
   readonly #rejections: Rejections;
   #sent = 0;
 
-  constructor(server: TemporaryServer, world: World, changes: StoreChanges, rejections: Rejections) {
+  constructor(
+    server: TemporaryServer,
+    parts: WorldParts,
+    world: World,
+    { changes, rejections }: { changes: StoreChanges; rejections: Rejections },
+  ) {
     this.#server = server;
+    this.#parts = parts;
     this.#world = world;
     this.#changes = changes;
     this.#rejections = rejections;
@@ -33,23 +40,28 @@ export class RawRound implements Round<RawPlan> {
 
   static async open(rejections: Rejections): Promise<RawRound> {
     const server = await startTemporaryServer();
-    const world = await World.make({
+    let clockOffsetMs = 0;
+    const parts: WorldParts = {
       region,
       administrator: await readCredentials(server.credentialsFile),
       handle: request => handle(server, request),
-      now: Date.now,
+      now: () => Date.now() + clockOffsetMs,
+      advance(ms) {
+        clockOffsetMs += ms;
+        server.advance(ms);
+      },
       settle: () => settle(server.database),
-    });
-    return new RawRound(server, world, await watchStore(server.database), rejections);
+    };
+    return new RawRound(server, parts, await World.make(parts), { changes: await watchStore(server.database), rejections });
   }
 
   async send({ plan, mutations, chunkBytes }: RawPlan): Promise<Outcome> {
     if (this.#sent++ % requestsBetweenCare === 0) await this.#care();
-    const bytes = mutate(toHttp(signedDraft(plan, this.#world, { region, now: Date.now })), mutations);
+    const bytes = mutate(toHttp(signedDraft(plan, this.#world, this.#parts)), mutations);
     const request = { bytes: bytes.subarray(0, bytesShownMax).toString('latin1'), length: bytes.length, chunkBytes };
     const [first, second] = mutations.map(({ name }) => name);
     const operation = `wire: ${second === undefined ? (first ?? 'unbroken') : 'several'}`;
-    const answers = await exchange(addressOf(this.#server), bytes, { chunkBytes, timeoutMs: answerMsMax });
+    const answers = await exchange(addressOf(this.#server), bytes, { chunkBytes, timeoutMs: answerTimeoutMs });
     if (answers === undefined) return { operation, ending: 'hang', problems: ['wire: no end'], request, answer: undefined, isFatal: true };
     const isRefused = answers.every(({ statusCode }) => statusCode >= 400);
     if (!isRefused) await settle(this.#server.database);
@@ -57,7 +69,7 @@ export class RawRound implements Round<RawPlan> {
     const circumstances = { isHead: bytes.includes('HEAD '), secrets: this.#world.secrets };
     const problems = answers.flatMap(answer => problemsOfWire(answer, circumstances));
     if (isRefused) problems.push(...[...new Set(changes)].map(change => `refused, and yet: ${change}`));
-    problems.push(...this.#rejections.take().map(reason => `unhandled rejection ${String(reason)}`));
+    problems.push(...this.#rejections.take().map(reason => `unhandled rejection ${reason}`));
     const ending = answers.map(({ statusCode }) => statusCode).join(' ') || 'no answer';
     return { operation, ending, problems: problems.map(problem => `wire: ${problem}`), request, answer: answers };
   }
@@ -82,7 +94,7 @@ async function handle(server: TemporaryServer, { method, rawUrl, headers, body }
     headers: [...headers].map(([name, value]) => [name, value]),
     body,
   });
-  const [answer] = (await exchange(addressOf(server), bytes, { chunkBytes: 0, timeoutMs: answerMsMax })) ?? [];
+  const [answer] = (await exchange(addressOf(server), bytes, { chunkBytes: 0, timeoutMs: answerTimeoutMs })) ?? [];
   if (!answer) throw new Error('no answer to a request of the fuzzer itself');
   return answer;
 }

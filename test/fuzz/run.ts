@@ -4,6 +4,7 @@ import { type Finding, type FuzzReport, fuzzApi } from './api-fuzz.ts';
 
 const requestsDefault = 100_000;
 const seedMax = 2 ** 31 - 1;
+const minutesMax = 10_000;
 /** What an answer or a plan may take of the screen. */
 const shownCharactersMax = 6000;
 const usage = `usage: npm run fuzz -- [api] [--seed N] [--minutes M] [--requests N]
@@ -29,6 +30,7 @@ async function main(args: string[]): Promise<number> {
   console.log(`seed ${options.seed}`);
   const report = await fuzzApi({ ...options, onFinding: show });
   console.log(table(report));
+  console.log(`slowest: ${Math.round(report.slowestMs)} ms for ${report.slowest}`);
   console.log(summary(report, options.seed));
   return report.findings.length > 0 ? 1 : 0;
 }
@@ -47,18 +49,21 @@ function parse(args: string[]) {
   if (values.help) return 'help';
   const [target = 'api', surplus] = positionals;
   if (target !== 'api' || surplus !== undefined) throw new Error(`There is nothing to fuzz called "${positionals.join(' ')}".`);
-  const minutes = values.minutes === undefined ? undefined : numberOf('--minutes', values.minutes, Number.MAX_SAFE_INTEGER);
+  const minutes = values.minutes === undefined ? undefined : numberOf('--minutes', values.minutes, { min: 1, max: minutesMax });
   const requestsUnlessGiven = minutes === undefined ? requestsDefault : Number.POSITIVE_INFINITY;
   return {
-    seed: values.seed === undefined ? Date.now() % seedMax : numberOf('--seed', values.seed, seedMax),
-    requests: values.requests === undefined ? requestsUnlessGiven : numberOf('--requests', values.requests, Number.MAX_SAFE_INTEGER),
+    seed: values.seed === undefined ? Date.now() % seedMax : numberOf('--seed', values.seed, { min: 0, max: seedMax }),
+    requests:
+      values.requests === undefined
+        ? requestsUnlessGiven
+        : numberOf('--requests', values.requests, { min: 1, max: Number.MAX_SAFE_INTEGER }),
     ...(minutes !== undefined && { until: performance.now() + minutes * 60_000 }),
   };
 }
 
-function numberOf(option: string, text: string, max: number): number {
+function numberOf(option: string, text: string, { min, max }: { min: number; max: number }): number {
   const number = Number(text);
-  if (!/^\d+$/.test(text) || number > max) throw new Error(`${option} takes a whole number up to ${max}.`);
+  if (!/^\d+$/.test(text) || number < min || number > max) throw new Error(`${option} takes a whole number from ${min} to ${max}.`);
   return number;
 }
 

@@ -244,3 +244,24 @@ describe('a connector that is not active', () => {
     });
   }
 });
+
+describe('what follows a request', () => {
+  const get = (version: string) => `GET ${new URL(server.url).pathname}?operation=GetCACaps HTTP/${version}\r\nHost: localhost\r\n`;
+
+  it('and is no HTTP does not take the place of its answer', async () => {
+    const answer = await exchange(server.url, `${get('1.0')}\r\n${get('1.0')}\r\n`);
+    assert.match(answer, /^HTTP\/1\.1 200 OK\r\n/);
+    assert.ok(answer.endsWith(`\r\n\r\n${capabilities}`));
+  });
+
+  it('but belongs to it, and is wrong, is refused', async () => {
+    const path = new URL(server.url).pathname;
+    const answer = await exchange(server.url, `POST ${path} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nnothing\r\n`);
+    assert.match(answer, /^HTTP\/1\.1 400 Bad Request\r\n/);
+  });
+
+  it('is not waited for when an expectation cannot be met', async () => {
+    const answer = await exchange(server.url, `${get('1.1')}Expect: 200-ok\r\n\r\n`);
+    assert.match(answer, /^HTTP\/1\.1 417 Expectation Failed\r\n/);
+  });
+});

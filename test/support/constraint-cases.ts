@@ -163,7 +163,17 @@ export function sampleMembers(members: Members): Record<string, unknown> {
   );
 }
 
-function sampleString({ values, pattern, minLength = 1, maxLength = 1000 }: Shape & { type: 'string' }): string {
+const samplesByShape = new Map<string, string>();
+
+/** Kept: a list may need hundreds of them. */
+function sampleString(shape: Shape & { type: 'string' }): string {
+  const key = JSON.stringify(shape);
+  const sample = samplesByShape.get(key) ?? makeSampleString(shape);
+  samplesByShape.set(key, sample);
+  return sample;
+}
+
+function makeSampleString({ values, pattern, minLength = 1, maxLength = 1000 }: Shape & { type: 'string' }): string {
   if (values) return values[0] ?? '';
   const plain = 'a'.repeat(Math.max(1, minLength));
   if (pattern === undefined || new RegExp(pattern, 'u').test(plain)) return plain;

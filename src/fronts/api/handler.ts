@@ -40,20 +40,17 @@ interface Protocol {
   signingName: string;
   match(request: ApiRequest): Match<ApiServices> | undefined;
   encodeException(exception: ServiceException, requestId: string): ApiResponse;
-  invalidNextToken(message: string): ServiceException;
 }
 
 const restJson: Protocol = {
   signingName: 'pca-connector-scep',
   match: createRestJson<ApiServices>([...scepOperations, ...connectorOperations, ...eventOperations]),
   encodeException,
-  invalidNextToken: message => validationException(message),
 };
 const awsJson: Protocol = {
   signingName: 'acm-pca',
   match: createAwsJson<ApiServices>('ACMPrivateCA', acmPcaOperations),
   encodeException: encodeAwsJsonException,
-  invalidNextToken: message => new ServiceException('InvalidNextTokenException', message),
 };
 
 /** What is known of a request so far, for its record. */
@@ -100,7 +97,7 @@ async function answer(dependencies: ApiDependencies, protocol: Protocol, request
   await authorize(access, { operation, principal, input: parsed, request, home, now });
   const input = validate(operation.input, parsed);
 
-  const output = await call(dependencies, protocol, operation, principal, input);
+  const output = await call(dependencies, operation, principal, input);
   const responseElements = operation.readOnly ? null : orNull(maskMembers(operation.output, output));
   await dependencies.record(apiCalled({ ...callOf(dependencies, request, { ...progress, match, principal }), responseElements }));
   return match.encode(output, progress.requestId);
@@ -109,7 +106,6 @@ async function answer(dependencies: ApiDependencies, protocol: Protocol, request
 /** A list operation's NextToken is opened before its call and sealed after it; the service sees plain cursors. */
 async function call(
   { services, mac, system }: ApiDependencies,
-  { invalidNextToken }: Protocol,
   operation: Operation<ApiServices>,
   principal: Principal,
   input: StructureOf<Members>,
@@ -123,7 +119,9 @@ async function call(
   const { NextToken } = input;
   const after = typeof NextToken === 'string' ? await openNextToken(mac, scope, NextToken, now) : undefined;
   if (typeof NextToken === 'string' && after === undefined) {
-    throw invalidNextToken('NextToken is not one that this operation has returned to this caller for these parameters in the last day.');
+    const message = 'NextToken is not one that this operation has returned to this caller for these parameters in the last day.';
+    const isModelled = operation.errors?.includes('InvalidNextTokenException');
+    throw isModelled ? new ServiceException('InvalidNextTokenException', message) : validationException(message);
   }
   const { next, ...output }: { next?: string } = await operation.call(services, principal, input, { limit, after });
   return next === undefined ? output : { ...output, NextToken: await sealNextToken(mac, scope, next, now) };
