@@ -25,13 +25,17 @@ export abstract class StepLoop implements AsyncDisposable {
 
   /** Steps now and at every interval, for what another node left behind. */
   start(): void {
-    this.wake();
-    this.#timer = setInterval(() => this.wake(), this.#options.intervalMs);
+    this.#begin();
+    this.#timer = setInterval(() => this.#begin(), this.#options.intervalMs);
     this.#timer.unref();
   }
 
   /** Something waits. Safe at any time; a step that is under way is followed by another. */
   wake(): void {
+    this.#begin();
+  }
+
+  #begin(): void {
     const { name, log } = this.#options;
     const settled = this.#underWay.then(() => this.#stepUntilDone());
     this.#underWay = settled.catch(error => log.error({ err: error, worker: name }, 'a worker could not do its step'));
@@ -43,7 +47,7 @@ export abstract class StepLoop implements AsyncDisposable {
 
   /** Resolves when everything that waited has been looked at. */
   async settle(): Promise<void> {
-    this.wake();
+    this.#begin();
     await this.#underWay;
   }
 
