@@ -34,6 +34,7 @@ const publicationFolders = /^\/(?:crl|ca)\//;
 interface Publication {
   contentType: string;
   der: Uint8Array;
+  entityTag: string;
   lastModifiedAt: number;
   maxAgeSeconds: number;
 }
@@ -67,8 +68,7 @@ async function answer(parts: PublicationParts, request: PublicationRequest, path
   const [, crlOf, certificateOf] = publicationPath.exec(path) ?? [];
   const publication = crlOf ? await findCrl(parts, crlOf) : certificateOf ? await findCertificate(parts, certificateOf) : undefined;
   if (publication === undefined) return refuse(404, 'There is nothing at this URL.');
-  const { contentType, der } = publication;
-  const entityTag = `"${createHash('sha256').update(der).digest('base64url')}"`;
+  const { contentType, der, entityTag } = publication;
   const validators = {
     etag: entityTag,
     'last-modified': new Date(publication.lastModifiedAt).toUTCString(),
@@ -85,14 +85,23 @@ async function answer(parts: PublicationParts, request: PublicationRequest, path
 async function findCrl({ revocationLists }: PublicationParts, caId: string): Promise<Publication | undefined> {
   const list = await revocationLists.findRevocationList(caId);
   if (list === undefined) return undefined;
-  return { contentType: 'application/pkix-crl', der: list.der, lastModifiedAt: list.thisUpdate, maxAgeSeconds: maxAgeSeconds.crl };
+  // A CRL may have megabytes; its number names it, and its time one that a restored store gives the same number.
+  const entityTag = `"${list.cRLNumber}-${list.thisUpdate}"`;
+  return {
+    contentType: 'application/pkix-crl',
+    der: list.der,
+    entityTag,
+    lastModifiedAt: list.thisUpdate,
+    maxAgeSeconds: maxAgeSeconds.crl,
+  };
 }
 
 async function findCertificate({ revocationLists }: PublicationParts, caId: string): Promise<Publication | undefined> {
   const certificate = await revocationLists.findCaCertificate(caId);
   if (certificate === undefined) return undefined;
   const { der, notBefore } = certificate;
-  return { contentType: 'application/pkix-cert', der, lastModifiedAt: notBefore, maxAgeSeconds: maxAgeSeconds.certificate };
+  const entityTag = `"${createHash('sha256').update(der).digest('base64url')}"`;
+  return { contentType: 'application/pkix-cert', der, entityTag, lastModifiedAt: notBefore, maxAgeSeconds: maxAgeSeconds.certificate };
 }
 
 /** RFC 9110 section 13.1: If-None-Match is what counts where it is sent, If-Modified-Since else. */
