@@ -44,6 +44,9 @@ describe('parseConfig', () => {
     });
     assert.equal(quotas.resources.CONNECTORS, 20);
     assert.equal(quotas.rates.CreateChallenge, 5);
+    assert.equal(quotas.connectorRates.PKCSReq, Number.POSITIVE_INFINITY);
+    assert.equal(parseConfig({ SCEP_COMPATIBILITY: 'aws' }).config.quotas.connectorRates.PKCSReq, 10);
+    assert.equal(parseConfig({ SCEP_COMPATIBILITY: 'aws', SCEP_RATE_PKCS_REQ: '3' }).config.quotas.connectorRates.PKCSReq, 3);
     assert.ok(workers >= 1 && workers <= 64);
     assert.deepEqual(secrets, { masterKeyFile: resolve('data/master.key') });
   });
@@ -140,6 +143,7 @@ describe('a mistake', () => {
     SCEP_AUDIT_RETENTION_DAYS: ['0', '-1', '1.5', 'ever'],
     SCEP_QUOTA_CHALLENGES: ['0', '-1', 'none', '1e3', '1234567890'],
     SCEP_RATE_CREATE_CHALLENGE: ['0', '0.5'],
+    SCEP_RATE_GET_CA_CERT: ['0', 'on'],
   };
 
   for (const [name, texts] of Object.entries(wrong)) {

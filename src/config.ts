@@ -3,11 +3,20 @@ import { availableParallelism } from 'node:os';
 import { join, resolve } from 'node:path';
 import type { z } from 'zod';
 import type { KeyAlgorithm } from './base/private-ca.ts';
-import { type Quotas, type RateQuotaName, type ResourceQuotaName, rateQuotas, resourceQuotas } from './base/quotas.ts';
+import {
+  type ConnectorRateQuotaName,
+  connectorRateQuotas,
+  type Quotas,
+  type RateQuotaName,
+  type ResourceQuotaName,
+  rateQuotas,
+  resourceQuotas,
+} from './base/quotas.ts';
 import { allSettings, type Listen, type logLevels, quotaSetting, rateSetting, type settings, workersMax } from './settings.ts';
 
 const resourceQuotaNames = Object.keys(resourceQuotas) as ResourceQuotaName[];
 const rateQuotaNames = Object.keys(rateQuotas) as RateQuotaName[];
+const connectorRateQuotaNames = Object.keys(connectorRateQuotas) as ConnectorRateQuotaName[];
 
 export interface Config {
   readonly dataDir: string;
@@ -117,10 +126,11 @@ function numberText(value: number): string {
   return value === Number.POSITIVE_INFINITY ? 'off' : String(value);
 }
 
-function quotaTexts({ resources, rates }: Quotas): [name: string, text: string][] {
+function quotaTexts({ resources, rates, connectorRates }: Quotas): [name: string, text: string][] {
   return [
     ...resourceQuotaNames.map((name): [string, string] => [quotaSetting(name), numberText(resources[name])]),
     ...rateQuotaNames.map((name): [string, string] => [rateSetting(name), numberText(rates[name])]),
+    ...connectorRateQuotaNames.map((name): [string, string] => [rateSetting(name), numberText(connectorRates[name])]),
   ];
 }
 
@@ -230,12 +240,22 @@ function defaultPublicationUrl({ SCEP_PUBLIC_URL: publicUrl, SCEP_ENROLL_LISTEN:
   return enrollListen === 'off' ? publicUrl : `http://${new URL(publicUrl).hostname}:${enrollListen.port}`;
 }
 
-/** Each of these settings has a default, and its form gives a number. */
-function quotasOf(values: Values): Quotas {
-  const all: Readonly<Record<string, unknown>> = values;
-  const resources = resourceQuotaNames.map(name => [name, all[quotaSetting(name)]]);
-  const rates = rateQuotaNames.map(name => [name, all[rateSetting(name)]]);
-  return Object.freeze({ resources: Object.fromEntries(resources), rates: Object.fromEntries(rates) });
+/** Each of these settings has a default, but for those of connectors: a device that is told to wait often gives up, so only AWS's own behaviour has them. */
+function quotasOf(values: CompleteValues): Quotas {
+  const valueOf = (setting: string) => (values as Readonly<Record<string, unknown>>)[setting] as number | undefined;
+  const whereAws = (rate: number) => (values.SCEP_COMPATIBILITY === 'aws' ? rate : Number.POSITIVE_INFINITY);
+  return Object.freeze({
+    resources: valuesByName(resourceQuotaNames, name => valueOf(quotaSetting(name))),
+    rates: valuesByName(rateQuotaNames, name => valueOf(rateSetting(name))),
+    connectorRates: valuesByName(
+      connectorRateQuotaNames,
+      name => valueOf(rateSetting(name)) ?? whereAws(connectorRateQuotas[name].default),
+    ),
+  });
+}
+
+function valuesByName<Name extends string>(names: readonly Name[], valueOf: (name: Name) => number | undefined): Record<Name, number> {
+  return Object.fromEntries(names.map(name => [name, valueOf(name)])) as Record<Name, number>;
 }
 
 function secretsOf(values: CompleteValues): Secrets {

@@ -194,9 +194,9 @@ async function answerReadiness(database: Database): Promise<HttpResponse> {
 }
 
 /** Enrolment, and what anyone may fetch of the authorities. */
-function enrolmentFront({ enrolment, workers, audit, revocationLists }: Services, system: System, log: FastifyBaseLogger) {
+function enrolmentFront({ enrolment, workers, audit, revocationLists, throttling }: Services, system: System, log: FastifyBaseLogger) {
   const publish = createPublicationHandler({ revocationLists, log });
-  const scep = createScepHandler({ enrolment, workers, record: event => audit.recordCall(event), system, log });
+  const scep = createScepHandler({ enrolment, workers, throttling, record: event => audit.recordCall(event), system, log });
   return async (request: HttpRequest): Promise<HttpResponse> => {
     const publication = publish(request);
     if (publication !== undefined) return publication;

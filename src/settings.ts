@@ -1,7 +1,7 @@
 /** Every setting: its name, default, meaning and form. docs/configuration.md holds the same table, and a test compares the two. */
 import { z } from 'zod';
 import { keyAlgorithms } from './base/private-ca.ts';
-import { type Quota, type Rate, rateQuotas, resourceQuotas } from './base/quotas.ts';
+import { connectorRateQuotas, type Quota, type Rate, rateQuotas, resourceQuotas } from './base/quotas.ts';
 
 /** Where a listener listens. Port 0 lets the operating system choose. */
 export interface Listen {
@@ -204,9 +204,10 @@ export function quotaSetting(name: keyof typeof resourceQuotas): string {
   return `SCEP_QUOTA_${name}`;
 }
 
-/** `SCEP_RATE_CREATE_CONNECTOR`. */
-export function rateSetting(operation: keyof typeof rateQuotas): string {
-  return `SCEP_RATE_${operation.replace(/(?<=.)(?=[A-Z])/g, '_').toUpperCase()}`;
+/** `SCEP_RATE_CREATE_CONNECTOR`, `SCEP_RATE_GET_CA_CERT`. */
+export function rateSetting(operation: keyof typeof rateQuotas | keyof typeof connectorRateQuotas): string {
+  const words = operation.replace(/(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])/g, '_');
+  return `SCEP_RATE_${words.toUpperCase()}`;
 }
 
 const quota = form(parseQuota, 'write a whole number from 1, or off');
@@ -225,6 +226,14 @@ const quotaSettings: [name: string, setting: Setting][] = [
     {
       default: String(value),
       meaning: `Calls of ${operation} per second and account${code(QuotaCode)}; \`off\` is no limit.`,
+      form: quota,
+    },
+  ]),
+  ...Object.entries<Rate>(connectorRateQuotas).map(([operation, { default: value, QuotaCode }]): [string, Setting] => [
+    rateSetting(operation as keyof typeof connectorRateQuotas),
+    {
+      defaultMeaning: `\`off\`, or \`${value}\` with SCEP_COMPATIBILITY=aws`,
+      meaning: `Requests of ${operation} per second and connector${code(QuotaCode)}; \`off\` is no limit.`,
       form: quota,
     },
   ]),

@@ -57,8 +57,17 @@ export const rateQuotas = {
 } as const satisfies Record<string, Rate>;
 export type RateQuotaName = keyof typeof rateQuotas;
 
+/** How many requests a second a connector answers. */
+export const connectorRateQuotas = {
+  GetCACaps: { default: 20, QuotaCode: 'L-456B57EC' },
+  GetCACert: { default: 20, QuotaCode: 'L-5967BA28' },
+  PKCSReq: { default: 10, QuotaCode: 'L-A0B79F1B' },
+} as const satisfies Record<string, Rate>;
+export type ConnectorRateQuotaName = keyof typeof connectorRateQuotas;
+
 /** The values in force; Infinity where a quota is switched off. */
 export interface Quotas {
   readonly resources: Readonly<Record<ResourceQuotaName, number>>;
   readonly rates: Readonly<Record<RateQuotaName, number>>;
+  readonly connectorRates: Readonly<Record<ConnectorRateQuotaName, number>>;
 }

@@ -1,7 +1,7 @@
-/** Token buckets, one per account and operation: a steady rate as AWS's quotas name it, and bursts of up to a minute's worth. */
+/** Token buckets, one per account and operation of the API, and per connector and operation of SCEP: a steady rate as AWS's quotas name it, and bursts of up to a minute's worth. */
 import { LRUCache } from 'lru-cache';
 import { ServiceException } from '../base/errors.ts';
-import type { Quotas, RateQuotaName } from '../base/quotas.ts';
+import type { Quotas } from '../base/quotas.ts';
 import type { System } from '../base/system.ts';
 
 /** AWS does not say how much of a burst it takes; tools such as Terraform make dozens of calls at once and then none. */
@@ -19,15 +19,15 @@ export class Throttling {
   readonly #buckets = new LRUCache<string, Bucket>({ max: bucketsMax });
 
   constructor({ quotas, system }: { quotas: Quotas; system: System }) {
-    this.#rates = quotas.rates;
+    this.#rates = { ...quotas.rates, ...quotas.connectorRates };
     this.#system = system;
   }
 
-  /** Takes one token, or throws ThrottlingException. An operation without a quota is not throttled. */
-  take(accountId: string, operation: RateQuotaName | (string & {})): void {
+  /** Takes one token of an account or a connector, or throws ThrottlingException. An operation without a quota is not throttled. */
+  take(whose: string, operation: string): void {
     const rate = this.#rates[operation];
     if (rate === undefined || rate === Number.POSITIVE_INFINITY) return;
-    const key = `${accountId}/${operation}`;
+    const key = `${whose}/${operation}`;
     const now = this.#system.now();
     const capacity = rate * burstSeconds;
     const { tokens, filledAt } = this.#buckets.get(key) ?? { tokens: capacity, filledAt: now };

@@ -1,5 +1,6 @@
 /** SCEP over HTTP (RFC 8894 section 4): the path selects a connector, the query an operation, and every hit leaves a line in the log. */
 
+import { ServiceException } from '../../base/errors.ts';
 import { type AuditEvent, type Log, type ScepCall, scepCalled } from '../../base/events.ts';
 import type { AlgorithmPolicy } from '../../base/pki/algorithms.ts';
 import type { KeyPair } from '../../base/pki/enveloped-data.ts';
@@ -12,6 +13,7 @@ import type { System } from '../../base/system.ts';
 import type { Workers } from '../../base/worker-pool.ts';
 import { algorithmPolicy, type Enrolment, type EnrolmentEndpoint, type EnrolmentOutcome } from '../../service/enrolment.ts';
 import { outageMessage } from '../../service/outage.ts';
+import type { Throttling } from '../../service/throttling.ts';
 import { parseGetMessage, rawParameter } from './get-message.ts';
 import { type CertRepResult, defaultReply, type PkiMessage, parsePkiMessage } from './pki-message.ts';
 import { type OpenOutput, openTask, replyTask, toBytes } from './pki-work.ts';
@@ -36,6 +38,7 @@ export interface ScepResponse {
 
 interface ScepParts {
   enrolment: Enrolment;
+  throttling: Throttling;
   /** Keeps the record of a request to a connector. */
   record(event: AuditEvent): Promise<void>;
   system: System;
@@ -115,6 +118,7 @@ function operationOf(method: string, operation: string): ScepCall['operation'] |
 /** A FAILURE comes with status 200. */
 function errorCode(statusCode: number): string {
   if (statusCode === 503) return 'ServiceUnavailable';
+  if (statusCode === 429) return 'ThrottlingException';
   if (statusCode >= 500) return 'InternalServerException';
   return statusCode === 200 ? 'BadRequestException' : 'ValidationException';
 }
@@ -124,6 +128,8 @@ async function answerOrExcuse(parts: ScepParts, request: ScepRequest, operation:
     return await answer(parts, request, operation, hit);
   } catch (error) {
     if (error instanceof PkiError) return refuse(hit, 400, failureOf(error).reason);
+    if (error instanceof ServiceException)
+      return { ...refuse(hit, error.statusCode, error.message), headers: { ...plainText, 'retry-after': '1' } };
     hit.outcome = 'error';
     // FAILURE is a verdict that clients take for final; an outage is an HTTP error that they come back after.
     const outage = outageMessage(error);
@@ -148,9 +154,11 @@ async function answer(parts: ScepParts, request: ScepRequest, operation: string,
   if (unavailable !== undefined) return unavailable;
   switch (operation) {
     case 'GetCACaps':
+      parts.throttling.take(endpoint.connectorId, 'GetCACaps');
       hit.outcome = 'success';
       return ok('text/plain', Buffer.from(capabilities(algorithmPolicy)));
     case 'GetCACert': {
+      parts.throttling.take(endpoint.connectorId, 'GetCACert');
       const certificates = await parts.enrolment.listCaCertificates(endpoint);
       hit.outcome = 'success';
       return ok('application/x-x509-ca-ra-cert', encodeDegenerate(certificates.map(({ der }) => der)));
@@ -207,6 +215,7 @@ async function answerPkiOperation(
   const message = parsePkiMessage(bytes);
   const { transactionID, senderNonce } = message;
   hit.transactionID = transactionID;
+  if (message.messageType === MessageType.PKCSReq) parts.throttling.take(endpoint.connectorId, 'PKCSReq');
   const keyPairs = await parts.enrolment.listRaKeyPairs(endpoint);
   const opened = await openOrRefuse(parts.workers, message, bytes, keyPairs);
   const outcome =
