@@ -3,13 +3,14 @@ import { readFile } from 'node:fs/promises';
 import { basename, extname } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { ServiceException } from './base/errors.ts';
-import type { Log } from './base/events.ts';
+import { administered, type Log } from './base/events.ts';
 import { StartError } from './base/start-error.ts';
 import { type Config, readConfig } from './config.ts';
 import { openInstallation } from './installation.ts';
 import { type AccessKeyMetadata, type AccessKeys, formatCredentials } from './service/access-keys.ts';
+import { Audit } from './service/audit.ts';
 import type { PageRequest } from './service/connectors.ts';
-import { type Account, administratorAccess, type InlinePolicy, Users } from './service/users.ts';
+import { type Account, administratorAccess, administratorName, type InlinePolicy, Users } from './service/users.ts';
 
 const pageSize = 100;
 
@@ -19,8 +20,16 @@ interface CommandLine {
   createLog(config: Config): Log;
 }
 
+interface WorkParts {
+  account: Account;
+  accessKeys: AccessKeys;
+  users: Users;
+  /** Leaves the record that a call of the operation of that name would have left. */
+  record(operation: string, requestParameters: object): Promise<void>;
+}
+
 /** A command's work: gives the lines to print. */
-type Work = (parts: { account: Account; accessKeys: AccessKeys; users: Users }) => Promise<string[]>;
+type Work = (parts: WorkParts) => Promise<string[]>;
 
 interface AccountArgument {
   account?: string;
@@ -97,10 +106,15 @@ function addAccessKeyCommands(accessKey: Command, run: Run): void {
 async function administer({ print, createLog }: CommandLine, { account }: AccountArgument, work: Work): Promise<void> {
   const { config, secrets } = readConfig();
   await using installation = await openInstallation(config, secrets);
-  const users = new Users({ ...installation, log: createLog(config) });
-  const accountId = account ?? config.account;
+  const { region, account: accountDefault } = config;
+  const log = createLog(config);
+  const users = new Users({ ...installation, log });
+  await using audit = new Audit({ ...installation, log });
+  const accountId = account ?? accountDefault;
+  const record = (operation: string, requestParameters: object) =>
+    audit.recordCall(administered({ operation, accountId, region, requestId: installation.system.randomUUID(), requestParameters }));
   try {
-    const lines = await work({ account: { accountId }, accessKeys: installation.accessKeys, users });
+    const lines = await work({ account: { accountId }, accessKeys: installation.accessKeys, users, record });
     for (const line of lines) print(line);
   } catch (cause) {
     if (!(cause instanceof ServiceException) || cause.name !== 'ResourceNotFoundException') throw cause;
@@ -116,10 +130,12 @@ interface InitialPolicyArguments {
 }
 
 function createUser(UserName: string, { administrator, policy: file }: InitialPolicyArguments): Work {
-  return async ({ users, account }) => {
+  return async ({ users, account, record }) => {
     const given = file === undefined ? undefined : await readPolicy(basename(file, extname(file)), file);
     const policy = administrator ? administratorAccess : given;
     await users.createUser(account, { UserName }, policy);
+    await record('CreateUser', { UserName });
+    if (policy) await record('PutUserPolicy', { UserName, ...policy });
     const powers = policy ? `with policy ${policy.PolicyName}` : 'who may do nothing until `user put-policy` allows it';
     return [`Created ${UserName}, ${powers}.`];
   };
@@ -144,22 +160,26 @@ function showUser(UserName: string): Work {
 }
 
 function putUserPolicy(UserName: string, policyName: string, file: string): Work {
-  return async ({ users, account }) => {
-    await users.putUserPolicy(account, { UserName, ...(await readPolicy(policyName, file)) });
+  return async ({ users, account, record }) => {
+    const request = { UserName, ...(await readPolicy(policyName, file)) };
+    await users.putUserPolicy(account, request);
+    await record('PutUserPolicy', request);
     return [`${UserName} has policy ${policyName}.`];
   };
 }
 
 function deleteUserPolicy(UserName: string, PolicyName: string): Work {
-  return async ({ users, account }) => {
+  return async ({ users, account, record }) => {
     await users.deleteUserPolicy(account, { UserName, PolicyName });
+    await record('DeleteUserPolicy', { UserName, PolicyName });
     return [`Deleted policy ${PolicyName} of ${UserName}.`];
   };
 }
 
 function deleteUser(UserName: string): Work {
-  return async ({ users, account }) => {
+  return async ({ users, account, record }) => {
     await users.deleteUser(account, { UserName });
+    await record('DeleteUser', { UserName });
     return [`Deleted ${UserName}.`];
   };
 }
@@ -179,7 +199,7 @@ function createAccessKey({ user: userName, duration: durationSeconds, policy: fi
   if (file !== undefined && durationSeconds === undefined) {
     throw new InvalidArgumentError('--policy needs --duration: only a temporary key is narrower than its user');
   }
-  return async ({ accessKeys, account }) => {
+  return async ({ accessKeys, account, record }) => {
     const sessionPolicy = file === undefined ? undefined : await readFile(file, 'utf8');
     const key = await accessKeys.createAccessKey({
       ...account,
@@ -187,6 +207,9 @@ function createAccessKey({ user: userName, duration: durationSeconds, policy: fi
       ...(durationSeconds !== undefined && { durationSeconds }),
       ...(sessionPolicy !== undefined && { sessionPolicy }),
     });
+    const session = { DurationSeconds: durationSeconds, Policy: sessionPolicy };
+    const operation = durationSeconds === undefined ? 'CreateAccessKey' : 'GetSessionToken';
+    await record(operation, { UserName: userName ?? administratorName, AccessKeyId: key.accessKeyId, ...session });
     return [formatCredentials(key).trimEnd()];
   };
 }
@@ -199,8 +222,9 @@ function listAccessKeys(UserName: string | undefined): Work {
 }
 
 function deleteAccessKey(AccessKeyId: string): Work {
-  return async ({ accessKeys, account }) => {
+  return async ({ accessKeys, account, record }) => {
     await accessKeys.deleteAccessKey(account, { AccessKeyId });
+    await record('DeleteAccessKey', { AccessKeyId });
     return [`Deleted ${AccessKeyId}.`];
   };
 }

@@ -87,6 +87,31 @@ function ownConnectorId({ principal, resource, responseElements }: ApiCall): str
   return connector?.accountId === principal.accountId ? connector.connectorId : undefined;
 }
 
+/**
+ * What an administrator changed at the command line, on the store itself. Whoever can do that has the account's root, and no access key says who it
+ * was.
+ */
+export function administered(change: {
+  operation: string;
+  accountId: string;
+  region: string;
+  requestId: string;
+  requestParameters: object;
+}): AuditEvent {
+  const { operation, accountId, region, requestId, requestParameters } = change;
+  const arn = `arn:aws:iam::${accountId}:root`;
+  const detail: CallDetail = {
+    eventSource: 'scep-connector',
+    userIdentity: { type: 'Root', principalId: accountId, arn, accountId },
+    requestParameters: boundParameters('requestParameters', requestParameters),
+    responseElements: null,
+    requestID: requestId,
+    readOnly: false,
+  };
+  const event = { category: 'Management', name: operation, accountId, region, principal: arn, source: 'command line' } as const;
+  return { ...event, outcome: 'success', awaited: true, detail };
+}
+
 /** A request to a connector's SCEP endpoint. */
 export interface ScepCall {
   operation: 'GetCACaps' | 'GetCACert' | 'PKIOperationGet' | 'PKIOperationPost';

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { createApiClient } from '../support/api-client.ts';
+import { createApiClient, sharedCredentials } from '../support/api-client.ts';
 import { refusal } from '../support/api-server.ts';
 import {
   type Ended,
@@ -15,6 +15,7 @@ import {
   type TemporaryDirectory,
 } from '../support/command.ts';
 import { allow, everything } from '../support/signed-calls.ts';
+import { fetchSigned } from '../support/signed-request.ts';
 
 let directory: TemporaryDirectory;
 let dataDir: string;
@@ -128,5 +129,28 @@ describe('user', () => {
     assert.equal(await outcome(credentials), 'OK');
     const { code } = await refusal(createApiClient(server.apiUrl, credentials).getConnector({ ConnectorArn: 'arn:of:nothing' }));
     assert.equal(code, 'ValidationException');
+  });
+
+  it('leaves a record of what it changes, with who did it and without a secret', async () => {
+    const policy = await newFile('one.json', allow('pca-connector-scep:ListConnectors'));
+    await succeed('user', 'create', 'audited', '--policy', policy);
+    const key = await succeed('access-key', 'create', '--user', 'audited', '--duration', '1h');
+    const secrets = [...key.matchAll(/^aws_(?:secret_access_key|session_token) = (.+)$/gm)].map(([, secret = '']) => secret);
+    assert.equal(secrets.length, 2);
+    await succeed('user', 'show', 'audited');
+    await succeed('user', 'delete-policy', 'audited', 'one');
+    await succeed('user', 'delete', 'audited');
+    const credentials = sharedCredentials(join(dataDir, 'credentials'));
+    const url = `${server.apiUrl}/scep-connector/v1/events?PrincipalArn=${encodeURIComponent('arn:aws:iam::000000000000:root')}`;
+    const response = await fetchSigned({ method: 'GET', url }, { credentials, region: 'us-east-1' });
+    const text = await response.text();
+    const { Events } = JSON.parse(text) as {
+      Events: { eventName: string; userIdentity: object; requestParameters: { UserName: string } }[];
+    };
+    const own = Events.filter(({ requestParameters }) => requestParameters.UserName === 'audited').map(({ eventName }) => eventName);
+    assert.deepEqual(own, ['DeleteUser', 'DeleteUserPolicy', 'GetSessionToken', 'PutUserPolicy', 'CreateUser']);
+    const root = { type: 'Root', principalId: '000000000000', arn: 'arn:aws:iam::000000000000:root', accountId: '000000000000' };
+    assert.deepEqual(Events[0]?.userIdentity, root);
+    for (const secret of secrets) assert.ok(!text.includes(secret));
   });
 });

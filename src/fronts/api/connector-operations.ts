@@ -5,6 +5,7 @@ import { type AccessKeys, isTemporary } from '../../service/access-keys.ts';
 import { policyDocumentForm, policyNameForm, sessionPolicyForm, sessionSeconds, userNameForm } from '../../service/user-limits.ts';
 import { type Users, userArn } from '../../service/users.ts';
 import type { ParsedInput } from './operation.ts';
+import { pagingMembers } from './pagination.ts';
 import { type RestOperation, restOperation } from './rest-json.ts';
 import type { Shape } from './validation.ts';
 
@@ -25,10 +26,7 @@ const users = '/scep-connector/v1/users';
 const ofUser = { UserName: { place: 'label', shape: userName, required: true } } as const;
 const ofPolicy = { ...ofUser, PolicyName: { place: 'label', shape: policyName, required: true } } as const;
 const ofAccessKey = { ...ofUser, AccessKeyId: { place: 'label', shape: accessKeyId, required: true } } as const;
-const paging = {
-  MaxResults: { place: 'query', shape: { type: 'integer', min: 1, max: 1000 } },
-  NextToken: { place: 'query', shape: { type: 'string', minLength: 1, maxLength: 1000, pattern: '^[A-Za-z0-9_-]+={0,2}$' } },
-} as const;
+const paging = pagingMembers(1000);
 
 const user: Shape = {
   type: 'structure',

@@ -1,6 +1,7 @@
 /** The audit trail's operation, which AWS does not have under this service: CloudTrail's LookupEvents for what is recorded here. */
 import { validationException } from '../../base/errors.ts';
 import type { Events } from '../../service/events-history.ts';
+import { pagingMembers } from './pagination.ts';
 import { type RestOperation, restOperation } from './rest-json.ts';
 
 export interface EventServices {
@@ -24,13 +25,7 @@ const connectorArn = {
 const principalArn = { type: 'string', minLength: 20, maxLength: 2048, pattern: '^arn:aws(-[a-z]+)*:iam::\\d{12}:[!-~]+$' } as const;
 const outcome = { type: 'string', values: ['success', 'failure'] } as const;
 /** A record has up to 130,000 characters. */
-const maxResults = { type: 'integer', min: 1, max: 100 } as const;
-const nextToken = {
-  type: 'string',
-  minLength: 1,
-  maxLength: 1000,
-  pattern: '^(?:[A-Za-z0-9_-]{4})*(?:[A-Za-z0-9_-]{2}==|[A-Za-z0-9_-]{3}=)?$',
-} as const;
+const eventsPerPageMax = 100;
 
 export const eventOperations: readonly RestOperation<EventServices>[] = [
   restOperation({
@@ -49,8 +44,7 @@ export const eventOperations: readonly RestOperation<EventServices>[] = [
       ConnectorArn: { place: 'query', shape: connectorArn },
       PrincipalArn: { place: 'query', shape: principalArn },
       Outcome: { place: 'query', shape: outcome },
-      MaxResults: { place: 'query', shape: maxResults },
-      NextToken: { place: 'query', shape: nextToken },
+      ...pagingMembers(eventsPerPageMax),
     },
     // CloudTrail's own form, not a structure of this API's.
     output: { Events: { shape: { type: 'list', member: { type: 'map' } } }, NextToken: { shape: { type: 'string' } } },

@@ -4,6 +4,22 @@ import { timingSafeEqual } from 'node:crypto';
 /** How many items a page has when MaxResults does not say; AWS leaves it undocumented. */
 export const pageSizeDefault = 100;
 
+/** The members of every list operation of restJson1; the pattern is the model's. */
+export function pagingMembers(maxResultsMax: number) {
+  return {
+    MaxResults: { place: 'query', shape: { type: 'integer', min: 1, max: maxResultsMax } },
+    NextToken: {
+      place: 'query',
+      shape: {
+        type: 'string',
+        minLength: 1,
+        maxLength: 1000,
+        pattern: '^(?:[A-Za-z0-9_-]{4})*(?:[A-Za-z0-9_-]{2}==|[A-Za-z0-9_-]{3}=)?$',
+      },
+    },
+  } as const;
+}
+
 const tokenLifeMs = 24 * 60 * 60_000;
 const macBytes = 32;
 const timeBytes = 6;

@@ -4,6 +4,7 @@ import type { Challenges } from '../../service/challenges.ts';
 import type { Connectors } from '../../service/connectors.ts';
 import type { Tags } from '../../service/tags.ts';
 import type { Dependency, ParsedInput } from './operation.ts';
+import { pagingMembers } from './pagination.ts';
 import { type RestOperation, restOperation } from './rest-json.ts';
 import type { Members, Shape } from './validation.ts';
 
@@ -40,13 +41,6 @@ const azureApplicationId = {
 } as const;
 const azureDomain = { type: 'string', minLength: 1, maxLength: 256, pattern: '^[a-zA-Z0-9._-]+$' } as const;
 const vpcEndpointId = { type: 'string', minLength: 13, maxLength: 22, pattern: '^vpce-[0-9a-f]{8}([0-9a-f]{9})?$' } as const;
-const maxResults = { type: 'integer', min: 1, max: 1000 } as const;
-const nextToken = {
-  type: 'string',
-  minLength: 1,
-  maxLength: 1000,
-  pattern: '^(?:[A-Za-z0-9_-]{4})*(?:[A-Za-z0-9_-]{2}==|[A-Za-z0-9_-]{3}=)?$',
-} as const;
 const mobileDeviceManagement = {
   type: 'union',
   members: {
@@ -62,10 +56,7 @@ const mobileDeviceManagement = {
   },
 } as const;
 
-const paging = {
-  MaxResults: { place: 'query', shape: maxResults },
-  NextToken: { place: 'query', shape: nextToken },
-} as const;
+const paging = pagingMembers(1000);
 
 /** AWS's Connector and ConnectorSummary. VpcEndpointId is never returned. */
 const connector: Shape = {
