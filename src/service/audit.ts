@@ -9,7 +9,7 @@ import { uuidV7 } from '../base/uuid-v7.ts';
 import type { AuditFile } from './audit-file.ts';
 
 /** A batch is one transaction. An event that nobody waits for is in the table after `intervalMs`. */
-export const auditLimits = { batchRowsMax: 100, intervalMs: 100, queueRowsMax: 1000 } as const;
+export const auditLimits = { batchRowsMax: 300, intervalMs: 100, queueRowsMax: 2000 } as const;
 
 interface AuditParts {
   database: Database;
