@@ -1,10 +1,7 @@
 /** An AWS API server in this process, on a port of 127.0.0.1 and over a store of its own, with a certificate authority and two accounts. */
 import { mkdtemp, rm } from 'node:fs/promises';
-import { createServer, type IncomingMessage, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { buffer } from 'node:stream/consumers';
 import PcaConnectorScep from 'aws-sdk/clients/pcaconnectorscep.js';
 import type { AWSError } from 'aws-sdk/lib/error.js';
 import type { Request } from 'aws-sdk/lib/request.js';
@@ -20,12 +17,12 @@ import { realSystem, type System } from '../../src/base/system.ts';
 import { WorkerPool } from '../../src/base/worker-pool.ts';
 import { parseConfig } from '../../src/config.ts';
 import { createApiHandler } from '../../src/fronts/api/handler.ts';
-import type { ApiRequest } from '../../src/fronts/api/request.ts';
 import type { Installation } from '../../src/installation.ts';
 import { AccessKeys, type NewAccessKey } from '../../src/service/access-keys.ts';
 import { Audit } from '../../src/service/audit.ts';
 import { apiDependencies, createServices, type Services } from '../../src/services.ts';
 import { allSettings } from '../../src/settings.ts';
+import { listenApi } from './api-listener.ts';
 
 process.env['AWS_SDK_JS_SUPPRESS_MAINTENANCE_MODE_MESSAGE'] = '1';
 
@@ -88,8 +85,8 @@ export async function startApiServer({ env = unthrottled }: { env?: Record<strin
     server.wakeUps += 1;
   };
   const handler = createApiHandler(apiDependencies(services, installation, region, log));
-  const listener = await listen(async request => handler(request));
-  const url = `http://127.0.0.1:${(listener.address() as AddressInfo).port}`;
+  const listener = await listenApi(handler);
+  const { url } = listener;
   const credentials = await accessKeys.createAccessKey({ accountId });
   const otherCredentials = await accessKeys.createAccessKey({ accountId: otherAccountId });
   const makeClient = (options: ClientOptions) => new PcaConnectorScep({ endpoint: url, region, maxRetries: 0, credentials, ...options });
@@ -128,8 +125,9 @@ export async function startApiServer({ env = unthrottled }: { env?: Record<strin
       return ConnectorArn;
     },
     async [Symbol.asyncDispose]() {
-      listener.closeAllConnections();
-      await new Promise(resolve => void listener.close(resolve));
+      await listener[Symbol.asyncDispose]();
+      await services.authorityLifecycle[Symbol.asyncDispose]();
+      await services.issuanceQueue[Symbol.asyncDispose]();
       await audit[Symbol.asyncDispose]();
       await workers[Symbol.asyncDispose]();
       await database[Symbol.asyncDispose]();
@@ -165,25 +163,6 @@ function authorityRow(system: System, change: Partial<AuthorityRow>): AuthorityR
     updated_at: now,
     ...change,
   };
-}
-
-async function listen(handler: (request: ApiRequest) => ReturnType<ReturnType<typeof createApiHandler>>): Promise<Server> {
-  const listener = createServer((incoming, outgoing) => {
-    void toApiRequest(incoming)
-      .then(handler)
-      .then(({ statusCode, headers, body }) => outgoing.writeHead(statusCode, headers).end(body));
-  });
-  await new Promise<void>(resolve => void listener.listen(0, '127.0.0.1', resolve));
-  return listener;
-}
-
-async function toApiRequest(incoming: IncomingMessage): Promise<ApiRequest> {
-  const headers: [string, string][] = [];
-  for (let index = 0; index < incoming.rawHeaders.length; index += 2) {
-    headers.push([incoming.rawHeaders[index] ?? '', incoming.rawHeaders[index + 1] ?? '']);
-  }
-  const { method = '', url: rawUrl = '', socket } = incoming;
-  return { method, rawUrl, headers, body: await buffer(incoming), source: socket.remoteAddress ?? '' };
 }
 
 /** An answer as it was on the wire. */

@@ -1,8 +1,5 @@
 /** acm-pca alone over HTTP on a port of 127.0.0.1, for AWS's own client: two accounts whose users may do everything that is theirs. */
 import { createHmac } from 'node:crypto';
-import { createServer, type IncomingMessage } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { buffer } from 'node:stream/consumers';
 import ACMPCA from 'aws-sdk/clients/acmpca.js';
 import type { AWSError } from 'aws-sdk/lib/error.js';
 import type { Request } from 'aws-sdk/lib/request.js';
@@ -11,9 +8,9 @@ import { parsePolicy } from '../../src/base/iam/policy.ts';
 import { rateQuotas } from '../../src/base/quotas.ts';
 import { realSystem } from '../../src/base/system.ts';
 import { type ApiServices, createApiHandler } from '../../src/fronts/api/handler.ts';
-import type { ApiRequest } from '../../src/fronts/api/request.ts';
 import { AuthorityLifecycle } from '../../src/service/authority-lifecycle.ts';
 import { Throttling } from '../../src/service/throttling.ts';
+import { listenApi } from './api-listener.ts';
 import { openPrivateCa, type PrivateCaSubject, principal, region } from './private-ca.ts';
 
 process.env['AWS_SDK_JS_SUPPRESS_MAINTENANCE_MODE_MESSAGE'] = '1';
@@ -73,13 +70,8 @@ export async function startPrivateCaServer(): Promise<PrivateCaServer> {
     region,
     log,
   });
-  const listener = createServer((incoming, outgoing) => {
-    void toApiRequest(incoming)
-      .then(handler)
-      .then(({ statusCode, headers, body }) => outgoing.writeHead(statusCode, headers).end(body));
-  });
-  await new Promise<void>(resolve => void listener.listen(0, '127.0.0.1', resolve));
-  const endpoint = `http://127.0.0.1:${(listener.address() as AddressInfo).port}`;
+  const listener = await listenApi(handler);
+  const { url: endpoint } = listener;
   const clientOf = (accessKeyId: string) => new ACMPCA({ endpoint, region, maxRetries: 0, credentials: { accessKeyId, secretAccessKey } });
   const client = clientOf(principal.accessKeyId);
   const settle = async () => {
@@ -102,21 +94,11 @@ export async function startPrivateCaServer(): Promise<PrivateCaServer> {
       return CertificateAuthority;
     },
     async [Symbol.asyncDispose]() {
-      listener.closeAllConnections();
-      await new Promise(resolve => void listener.close(resolve));
+      await listener[Symbol.asyncDispose]();
       await authorityLifecycle[Symbol.asyncDispose]();
       await subject[Symbol.asyncDispose]();
     },
   };
-}
-
-async function toApiRequest(incoming: IncomingMessage): Promise<ApiRequest> {
-  const headers: [string, string][] = [];
-  for (let index = 0; index < incoming.rawHeaders.length; index += 2) {
-    headers.push([incoming.rawHeaders[index] ?? '', incoming.rawHeaders[index + 1] ?? '']);
-  }
-  const { method = '', url: rawUrl = '', socket } = incoming;
-  return { method, rawUrl, headers, body: await buffer(incoming), source: socket.remoteAddress ?? '' };
 }
 
 export function accountIdOf(arn: string): string | undefined {

@@ -29,36 +29,26 @@ export async function findCertificateAuthorityById(query: Query, caId: string): 
   return query.selectFrom('certificate_authorities').selectAll().where('ca_id', '=', caId).executeTakeFirst();
 }
 
-export async function listCertificateAuthorities(
-  query: Query,
-  { accountId, region, afterId, limit }: Home & { afterId?: string | undefined; limit: number },
-): Promise<CertificateAuthorityRow[]> {
-  return query
-    .selectFrom('certificate_authorities')
-    .selectAll()
-    .where('account_id', '=', accountId)
-    .where('region', '=', region)
-    .where('ca_id', '>', afterId ?? '')
-    .orderBy('ca_id')
-    .limit(limit)
-    .execute();
+interface AuthorityPage extends Home {
+  afterId?: string | undefined;
+  limit: number;
+}
+
+export async function listCertificateAuthorities(query: Query, page: AuthorityPage): Promise<CertificateAuthorityRow[]> {
+  return pageOf(query, page).where('account_id', '=', page.accountId).execute();
 }
 
 /** Those of other accounts that have a resource policy at all: whether it admits the caller is for the policy to say. */
-export async function listCertificateAuthoritiesWithPolicy(
-  query: Query,
-  { accountId, region, afterId, limit }: Home & { afterId?: string | undefined; limit: number },
-): Promise<CertificateAuthorityRow[]> {
-  return query
-    .selectFrom('certificate_authorities')
-    .selectAll()
-    .where('account_id', '!=', accountId)
-    .where('region', '=', region)
-    .where('policy', 'is not', null)
+export async function listCertificateAuthoritiesWithPolicy(query: Query, page: AuthorityPage): Promise<CertificateAuthorityRow[]> {
+  return pageOf(query, page).where('account_id', '!=', page.accountId).where('policy', 'is not', null).execute();
+}
+
+function pageOf(query: Query, { region, afterId, limit }: AuthorityPage) {
+  const authorities = query.selectFrom('certificate_authorities').selectAll().where('region', '=', region);
+  return authorities
     .where('ca_id', '>', afterId ?? '')
     .orderBy('ca_id')
-    .limit(limit)
-    .execute();
+    .limit(limit);
 }
 
 /** For the quota, which keeps the count small. Deleted ones count until they are gone, as with AWS. */

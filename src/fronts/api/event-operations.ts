@@ -3,12 +3,12 @@ import { validationException } from '../../base/errors.ts';
 import type { Events } from '../../service/events-history.ts';
 import { pagingMembers } from './pagination.ts';
 import { type RestOperation, restOperation } from './rest-json.ts';
+import { connectorArnText } from './scep-operations.ts';
 
 export interface EventServices {
   events: Events;
 }
 
-const uuid = '[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}';
 /** Epoch seconds or ISO 8601. */
 const instant = {
   type: 'string',
@@ -16,12 +16,6 @@ const instant = {
 } as const;
 const eventName = { type: 'string', minLength: 1, maxLength: 64, pattern: '^[A-Za-z]+$' } as const;
 const category = { type: 'string', values: ['Management', 'Data', 'Service'] } as const;
-const connectorArn = {
-  type: 'string',
-  minLength: 5,
-  maxLength: 200,
-  pattern: `^arn:aws(-[a-z]+)*:pca-connector-scep:[a-z]+(-[a-z]+)+-[1-9]\\d*:\\d{12}:connector\\/${uuid}$`,
-} as const;
 const principalArn = { type: 'string', minLength: 20, maxLength: 2048, pattern: '^arn:aws(-[a-z]+)*:iam::\\d{12}:[!-~]+$' } as const;
 const outcome = { type: 'string', values: ['success', 'failure'] } as const;
 /** A record has up to 130,000 characters. */
@@ -41,7 +35,7 @@ export const eventOperations: readonly RestOperation<EventServices>[] = [
       EndTime: { place: 'query', shape: instant },
       EventName: { place: 'query', shape: eventName },
       Category: { place: 'query', shape: category },
-      ConnectorArn: { place: 'query', shape: connectorArn },
+      ConnectorArn: { place: 'query', shape: connectorArnText },
       PrincipalArn: { place: 'query', shape: principalArn },
       Outcome: { place: 'query', shape: outcome },
       ...pagingMembers(eventsPerPageMax),

@@ -23,7 +23,7 @@ const text = { type: 'string' } as const;
 const sensitiveText = { type: 'string', sensitive: true } as const;
 const timestamp = { type: 'timestamp' } as const;
 const tags = { type: 'map' } as const;
-const connectorArnText = { type: 'string', minLength: 5, maxLength: 200, pattern: `^${connectorPattern}$` } as const;
+export const connectorArnText = { type: 'string', minLength: 5, maxLength: 200, pattern: `^${connectorPattern}$` } as const;
 const challengeArnText = { type: 'string', minLength: 5, maxLength: 200, pattern: `^${connectorPattern}\\/challenge\\/${uuid}$` } as const;
 const certificateAuthorityArnText = {
   type: 'string',
