@@ -1,4 +1,4 @@
-/** The composition root: builds the parts in dependency order, binds the fronts to their listeners, starts and stops. */
+/** The composition root: puts the parts together, binds the fronts to their listeners, starts and stops. */
 import { readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { FastifyBaseLogger } from 'fastify';

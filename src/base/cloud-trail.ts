@@ -1,10 +1,9 @@
 /** A record of the audit trail in CloudTrail's form (AWS CloudTrail User Guide, "CloudTrail record contents"; Private CA User Guide, "Log Connector for SCEP API calls"). */
-import { connectorArn } from './resources.ts';
+import { connectorService } from './private-ca.ts';
+import { connectorArn, parseCertificateAuthorityArn, parseChallengeArn, parseConnectorArn } from './resources.ts';
 
 /** CloudTrail cuts its text members at 1 KB and leaves out parameters beyond 100 KB. */
 export const recordLimits = { textCharactersMax: 1024, parameterCharactersMax: 65_536, parameterDepthMax: 16 } as const;
-
-export const connectorEventSource = 'pca-connector-scep.amazonaws.com';
 
 /** 'Service' is what the service did of its own accord: to CloudTrail a management event of the type AwsServiceEvent. */
 export type AuditCategory = 'Management' | 'Data' | 'Service';
@@ -52,11 +51,11 @@ export function toCloudTrail(event: StoredEvent): CloudTrailRecord {
   const accountId = event.account_id ?? undefined;
   const isCall = event.category !== 'Service';
   const call = isCall ? (detail as CallDetail) : undefined;
-  const eventSource = call?.eventSource ?? connectorEventSource;
+  const eventSource = call?.eventSource ?? connectorService;
   return present({
     // As in the samples of the two kinds of events.
     eventVersion: event.category === 'Data' ? '1.10' : '1.09',
-    userIdentity: isCall ? (call?.userIdentity ?? device(accountId)) : present({ accountId, invokedBy: connectorEventSource }),
+    userIdentity: isCall ? (call?.userIdentity ?? device(accountId)) : present({ accountId, invokedBy: connectorService }),
     eventTime: `${new Date(event.at).toISOString().slice(0, 19)}Z`,
     eventSource,
     eventName: event.name,
@@ -91,24 +90,17 @@ function connectorOf({ account_id: accountId, region, connector_id: connectorId 
   return resourcesOf(connectorArn({ accountId, region }, connectorId));
 }
 
-const uuid = '[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}';
-const resourceTypes: readonly (readonly [form: RegExp, type: string])[] = [
-  [new RegExp(`^arn:aws[a-z-]*:pca-connector-scep:[a-z0-9-]+:\\d{12}:connector/${uuid}$`), 'AWS::PCAConnectorSCEP::Connector'],
-  [
-    new RegExp(`^arn:aws[a-z-]*:pca-connector-scep:[a-z0-9-]+:\\d{12}:connector/${uuid}/challenge/${uuid}$`),
-    'AWS::PCAConnectorSCEP::Challenge',
-  ],
-  [new RegExp(`^arn:aws[a-z-]*:acm-pca:[a-z0-9-]+:\\d{12}:certificate-authority/${uuid}$`), 'AWS::ACMPCA::CertificateAuthority'],
-  [
-    new RegExp(`^arn:aws[a-z-]*:acm-pca:[a-z0-9-]+:\\d{12}:certificate-authority/${uuid}/certificate/[0-9a-f]{1,64}$`),
-    'AWS::ACMPCA::Certificate',
-  ],
-  [/^arn:aws[a-z-]*:iam::\d{12}:user\/[\w+=,.@-]{1,64}$/, 'AWS::IAM::User'],
+const resourceTypes: readonly (readonly [names: (arn: string) => boolean, type: string])[] = [
+  [arn => parseConnectorArn(arn) !== undefined, 'AWS::PCAConnectorSCEP::Connector'],
+  [arn => parseChallengeArn(arn) !== undefined, 'AWS::PCAConnectorSCEP::Challenge'],
+  [arn => parseCertificateAuthorityArn(arn) !== undefined, 'AWS::ACMPCA::CertificateAuthority'],
+  [arn => parseCertificateAuthorityArn(arn.replace(/\/certificate\/[0-9a-f]{1,64}$/, '')) !== undefined, 'AWS::ACMPCA::Certificate'],
+  [arn => /^arn:aws[a-z-]*:iam::\d{12}:user\/[\w+=,.@-]{1,64}$/.test(arn), 'AWS::IAM::User'],
 ];
 
 /** What an ARN names, if it is one of a resource that we know. */
 export function resourcesOf(ARN: string): Resource[] | undefined {
-  const type = resourceTypes.find(([form]) => form.test(ARN))?.[1];
+  const type = resourceTypes.find(([names]) => names(ARN))?.[1];
   const accountId = ARN.split(':', 5)[4];
   return type === undefined || accountId === undefined ? undefined : [{ accountId, type, ARN }];
 }

@@ -1,5 +1,6 @@
 /** Every auditable event, one function each: what becomes a record of the audit trail and a line of the log. Never a secret. */
-import { type AuditCategory, boundParameters, type CallDetail, connectorEventSource, cutText, resourcesOf } from './cloud-trail.ts';
+import { type AuditCategory, boundParameters, type CallDetail, cutText, resourcesOf } from './cloud-trail.ts';
+import { connectorService } from './private-ca.ts';
 import { type Principal, parseChallengeArn, parseConnectorArn } from './resources.ts';
 
 export interface AuditEvent {
@@ -135,7 +136,7 @@ export function scepCalled(call: ScepCall): AuditEvent {
   const { operation, accountId, region, connectorId, source, userAgent, transactionID, outcome, error } = call;
   const readOnly = operation === 'GetCACaps' || operation === 'GetCACert';
   const detail: CallDetail = {
-    eventSource: connectorEventSource,
+    eventSource: connectorService,
     userAgent: userAgent && cutText(userAgent),
     errorCode: error?.code,
     additionalEventData: { transactionID: transactionID && cutText(transactionID), outcome },

@@ -46,6 +46,20 @@ export const revocationReasons = {
 } as const;
 export type RevocationReason = keyof typeof revocationReasons;
 
+const templatePrefix = 'arn:aws:acm-pca:::template/';
+
+/** All templates are version 1. */
+export function templateArn(name: string): string {
+  return `${templatePrefix}${name}/V1`;
+}
+
+/** What IssueCertificate goes by without a TemplateArn, and so what IAM's acm-pca:TemplateArn is then. */
+export const defaultTemplateArn = templateArn('EndEntityCertificate');
+
+/** The service principal behind connectors, and the template that it issues by: what its RAM permission allows. */
+export const connectorService = 'pca-connector-scep.amazonaws.com';
+export const connectorTemplateArn = templateArn('BlankEndEntityCertificate_APICSRPassthrough');
+
 /** Whether an authority with such a key can sign with such an algorithm: AWS wants the families to match. */
 export function isSigningAlgorithmOf(signing: SigningAlgorithm, key: KeyAlgorithm): boolean {
   if (key.startsWith('RSA')) return signing.includes('WITHRSA');

@@ -10,7 +10,7 @@ import {
   parseIpAddress,
   subjectAltNameExtension,
 } from '../base/pki/extensions.ts';
-import { createName, type Name } from '../base/pki/name.ts';
+import { createName, findAttributeType, type Name } from '../base/pki/name.ts';
 import { Oid } from '../base/pki/oids.ts';
 import { malformed } from '../base/pki/pki-error.ts';
 import { certificatePoliciesExtension } from '../base/pki/policy-extensions.ts';
@@ -84,6 +84,13 @@ const attributeTypes = {
   Pseudonym: 'pseudonym',
   GenerationQualifier: 'generationQualifier',
 } as const;
+
+const memberByAttributeType = new Map(Object.entries(attributeTypes).map(([member, name]) => [findAttributeType(name), member]));
+
+/** AWS's member for an attribute type, an OID; undefined of one that AWS takes among CustomAttributes only. */
+export function findSubjectMember(attributeType: string): string | undefined {
+  return memberByAttributeType.get(attributeType);
+}
 
 const keyUsageBits = {
   DigitalSignature: KeyUsage.digitalSignature,

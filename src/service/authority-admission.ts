@@ -3,12 +3,10 @@ import { LRUCache } from 'lru-cache';
 import type { CertificateAuthorityRow } from '../backends/store/database.ts';
 import { evaluate } from '../base/iam/evaluation.ts';
 import { type Policy, parsePolicy } from '../base/iam/policy.ts';
+import { connectorService, connectorTemplateArn } from '../base/private-ca.ts';
 import { certificateAuthorityArn, type Principal } from '../base/resources.ts';
 
 const parsedPoliciesMax = 200;
-const connectorService = 'pca-connector-scep.amazonaws.com';
-/** What the connector service issues by: what its RAM permission allows. */
-const connectorTemplate = 'arn:aws:acm-pca:::template/BlankEndEntityCertificate_APICSRPassthrough/V1';
 
 /** By their text: to compile a policy costs far more than to ask it. */
 const parsedPolicies = new LRUCache<string, Policy>({ max: parsedPoliciesMax });
@@ -30,7 +28,7 @@ export function admitsPrincipal(row: CertificateAuthorityRow, { arn, accountId }
 export function admitsConnectorService(row: CertificateAuthorityRow, compatibility: 'clients' | 'aws'): boolean {
   const policy = policyOf(row);
   const context = new Map([
-    ['acm-pca:templatearn', [connectorTemplate]],
+    ['acm-pca:templatearn', [connectorTemplateArn]],
     ['aws:sourceaccount', [row.account_id]],
     ['aws:principalisawsservice', ['true']],
     ['aws:principalservicename', [connectorService]],

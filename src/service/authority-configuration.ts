@@ -7,7 +7,7 @@ import { type Extension, parseSubjectAltName } from '../base/pki/extensions.ts';
 import { formatName, Name, parseNameString } from '../base/pki/name.ts';
 import { malformed, PkiError } from '../base/pki/pki-error.ts';
 import { isSigningAlgorithmOf, keyAlgorithms, signingAlgorithms } from '../base/private-ca.ts';
-import { type ApiPassthrough, type ASN1Subject, extensionsOf, subjectOf } from './api-passthrough.ts';
+import { type ApiPassthrough, type ASN1Subject, extensionsOf, findSubjectMember, subjectOf } from './api-passthrough.ts';
 import type { KeyOrder } from './certificate-authorities.ts';
 
 type RequestedExtensions = NonNullable<ApiPassthrough['Extensions']>;
@@ -31,24 +31,6 @@ const accessMethods: Readonly<Record<string, string>> = {
   CA_REPOSITORY: '1.3.6.1.5.5.7.48.5',
   RESOURCE_PKI_MANIFEST: '1.3.6.1.5.5.7.48.10',
   RESOURCE_PKI_NOTIFY: '1.3.6.1.5.5.7.48.13',
-};
-
-/** By attribute type (RFC 5280 appendix A.1). */
-const subjectMembers: Readonly<Record<string, Exclude<keyof ASN1Subject, 'CustomAttributes'>>> = {
-  '2.5.4.3': 'CommonName',
-  '2.5.4.4': 'Surname',
-  '2.5.4.5': 'SerialNumber',
-  '2.5.4.6': 'Country',
-  '2.5.4.7': 'Locality',
-  '2.5.4.8': 'State',
-  '2.5.4.10': 'Organization',
-  '2.5.4.11': 'OrganizationalUnit',
-  '2.5.4.12': 'Title',
-  '2.5.4.42': 'GivenName',
-  '2.5.4.43': 'Initials',
-  '2.5.4.44': 'GenerationQualifier',
-  '2.5.4.46': 'DistinguishedNameQualifier',
-  '2.5.4.65': 'Pseudonym',
 };
 
 /** What key and certification request the configuration asks for. Throws InvalidArgsException. */
@@ -104,7 +86,10 @@ export function describeConfiguration(row: CertificateAuthorityRow): Certificate
 /** Custom attributes cannot be used in combination with standard ones, so one that is custom makes all of them so. */
 function describeName({ rdns }: Name): ASN1Subject {
   const attributes = rdns.flat();
-  const standard = attributes.flatMap(({ type, value }) => (subjectMembers[type] ? [[subjectMembers[type], value]] : []));
+  const standard = attributes.flatMap(({ type, value }) => {
+    const member = findSubjectMember(type);
+    return member === undefined ? [] : [[member, value]];
+  });
   if (standard.length === attributes.length) return Object.fromEntries(standard);
   return { CustomAttributes: attributes.map(({ type, value }) => ({ ObjectIdentifier: type, Value: value })) };
 }

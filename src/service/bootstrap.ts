@@ -6,7 +6,7 @@ import { listConnectors } from '../backends/store/connectors.ts';
 import type { ConnectorRow, Database } from '../backends/store/database.ts';
 import { findStoreProperty, insertStoreProperty } from '../backends/store/store-properties.ts';
 import { fingerprint } from '../base/pki/x509.ts';
-import type { KeyAlgorithm } from '../base/private-ca.ts';
+import { connectorService, type KeyAlgorithm } from '../base/private-ca.ts';
 import { certificateAuthorityArn, connectorArn, type Home, type Principal } from '../base/resources.ts';
 import type { System } from '../base/system.ts';
 import type { AccessKeys, NewAccessKey } from './access-keys.ts';
@@ -20,7 +20,7 @@ const doneProperty = 'bootstrap';
 /** What the RAM share that AWS's guide makes says: the connector service may issue from the CA. */
 const connectorServiceGrant = JSON.stringify({
   Version: '2012-10-17',
-  Statement: [{ Effect: 'Allow', Principal: { Service: 'pca-connector-scep.amazonaws.com' }, Action: 'acm-pca:*', Resource: '*' }],
+  Statement: [{ Effect: 'Allow', Principal: { Service: connectorService }, Action: 'acm-pca:*', Resource: '*' }],
 });
 
 export interface BootstrapParts {

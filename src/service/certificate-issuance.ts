@@ -101,10 +101,13 @@ export class CertificateIssuance {
   }
 
   /** The chain ends with the root; a self-signed certificate is a chain by itself and has none. */
-  async getCertificate(
-    _principal: Principal,
-    { CertificateAuthorityArn, CertificateArn }: { CertificateAuthorityArn: string; CertificateArn: string },
-  ): Promise<{ Certificate: string; CertificateChain?: string }> {
+  async getCertificate({
+    CertificateAuthorityArn,
+    CertificateArn,
+  }: {
+    CertificateAuthorityArn: string;
+    CertificateArn: string;
+  }): Promise<{ Certificate: string; CertificateChain?: string }> {
     const { query } = this.#parts.database;
     const [, authorityArn, serialNumber] = certificateArnForm.exec(CertificateArn) ?? [];
     if (serialNumber === undefined) throw new ServiceException('InvalidArnException', `${CertificateArn} is not the ARN of a certificate.`);
@@ -125,7 +128,7 @@ export class CertificateIssuance {
   }
 
   /** Any certificate of the authority, whoever had it issued. The authority's next CRL has it. */
-  async revokeCertificate(_principal: Principal, request: RevokeCertificateRequest): Promise<Record<string, never>> {
+  async revokeCertificate(request: RevokeCertificateRequest): Promise<Record<string, never>> {
     const { database, system } = this.#parts;
     const serialNumber = parseSerialNumber(request.CertificateSerial);
     await database.transaction(async query => {

@@ -14,6 +14,7 @@ import { Oid } from '../base/pki/oids.ts';
 import type { CertificationRequest } from '../base/pki/pkcs10.ts';
 import { PkiError } from '../base/pki/pki-error.ts';
 import { authorityInfoAccessExtensions, crlDistributionPointsExtension } from '../base/pki/policy-extensions.ts';
+import { defaultTemplateArn, templateArn } from '../base/private-ca.ts';
 import { type ApiPassthrough, extensionsOf, subjectOf } from './api-passthrough.ts';
 
 export interface CertificateTemplateRequest {
@@ -106,13 +107,11 @@ interface Template extends Family {
   takesCsr: boolean;
 }
 
-const arnPrefix = 'arn:aws:acm-pca:::template/';
-const defaultTemplateArn = `${arnPrefix}EndEntityCertificate/V1`;
 const templates = new Map(families.flatMap(family => family.varieties.map(variety => templateEntry(family, variety))));
 
 function templateEntry(family: Family, variety: Variety): [arn: string, Template] {
   const suffix = variety === '' ? '' : `_${variety}Passthrough`;
-  return [`${arnPrefix}${family.name}${suffix}/V1`, { ...family, takesApi: variety.startsWith('API'), takesCsr: variety.endsWith('CSR') }];
+  return [templateArn(family.name + suffix), { ...family, takesApi: variety.startsWith('API'), takesCsr: variety.endsWith('CSR') }];
 }
 
 /**
@@ -148,10 +147,13 @@ export function applyTemplate(request: CertificateTemplateRequest): TemplateResu
 function getTemplate(arn: string): Template {
   const template = templates.get(arn);
   if (template !== undefined) return template;
-  const firstWord = /template\/([^_/]*)/.exec(arn)?.[1]?.toLowerCase();
-  const near = [...templates.keys()].filter(known => known.slice(arnPrefix.length).split(/[_/]/)[0]?.toLowerCase() === firstWord);
-  const advice = near.length > 0 ? `Near it are ${near.join(', ')}.` : `Write ${arnPrefix}NAME/V1 with a NAME of AWS's user guide.`;
+  const near = [...templates.keys()].filter(known => firstWordOf(known) === firstWordOf(arn));
+  const advice = near.length > 0 ? `Near it are ${near.join(', ')}.` : `Write ${templateArn('NAME')} with a NAME of AWS's user guide.`;
   throw new TemplateError('invalidTemplate', `The template ${arn} does not exist. ${advice}`);
+}
+
+function firstWordOf(arn: string): string | undefined {
+  return /template\/([^_/]*)/.exec(arn)?.[1]?.toLowerCase();
 }
 
 function templateExtensions({ basicConstraints, usage, isRoot }: Template, { csr, issuer }: CertificateTemplateRequest): Extension[] {

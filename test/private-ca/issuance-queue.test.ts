@@ -35,7 +35,7 @@ async function requestUnsigned(change: Partial<IssueCertificateRequest> = {}): P
   return CertificateArn;
 }
 
-const get = (CertificateArn: string) => subject.issuance.getCertificate(principal, { CertificateAuthorityArn: root, CertificateArn });
+const get = (CertificateArn: string) => subject.issuance.getCertificate({ CertificateAuthorityArn: root, CertificateArn });
 
 async function assertRefused(work: Promise<unknown>, name: string): Promise<void> {
   await assert.rejects(work, (error: unknown) => {
@@ -184,7 +184,7 @@ describe('GetCertificate', () => {
     const other = await subject.createRoot({ commonName: 'Other' });
     const ofOther = `${other}/certificate/${arn.slice(-32)}`;
     const ask = (CertificateAuthorityArn: string, CertificateArn: string) =>
-      subject.issuance.getCertificate(principal, { CertificateAuthorityArn, CertificateArn });
+      subject.issuance.getCertificate({ CertificateAuthorityArn, CertificateArn });
     await assertRefused(ask(other, arn), 'ResourceNotFoundException');
     await assertRefused(ask(other, ofOther), 'ResourceNotFoundException');
     await assertRefused(get(`${root}/certificate/${'0'.repeat(32)}`), 'ResourceNotFoundException');

@@ -39,7 +39,7 @@ describe('RevokeCertificate', () => {
   it('records when and why', async () => {
     const { certificate } = await subject.issue(root);
     const before = subject.system.now();
-    await subject.issuance.revokeCertificate(principal, {
+    await subject.issuance.revokeCertificate({
       CertificateAuthorityArn: root,
       CertificateSerial: certificate.serialNumber,
       RevocationReason: 'SUPERSEDED',

@@ -1,5 +1,6 @@
 /** Questions to IAM about one user's request, with the policies and tags that a test gives. */
 import assert from 'node:assert/strict';
+import { it } from 'node:test';
 import { type Policy, parsePolicy } from '../../src/base/iam/policy.ts';
 import type { Principal } from '../../src/base/resources.ts';
 import { type Access, authorize } from '../../src/fronts/api/authorization.ts';
@@ -73,3 +74,15 @@ export const deny = (Action: string, Resource = '*', Condition?: object): Statem
 });
 export const grant = (Principal: unknown, Action: string): Statement => ({ Effect: 'Allow', Principal, Action, Resource: '*' });
 export const refused = { name: 'AccessDeniedException', statusCode: 403 };
+
+export type DecisionCase = [what: string, operation: string, input: ParsedInput, rights: Rights, isAllowed: boolean];
+
+/** A test for each case. */
+export function testDecisions(cases: readonly DecisionCase[]): void {
+  for (const [what, operation, input, rights, isAllowed] of cases) {
+    it(`${isAllowed ? 'allows' : 'denies'}: ${what}`, async () => {
+      if (isAllowed) await ask(operation, input, rights);
+      else await assert.rejects(ask(operation, input, rights), refused);
+    });
+  }
+}

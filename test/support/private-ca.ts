@@ -185,13 +185,13 @@ export async function openPrivateCa(): Promise<PrivateCaSubject> {
         ...options,
       });
       await queue.settle();
-      const answer = await issuance.getCertificate(principal, { CertificateAuthorityArn: arn, CertificateArn });
+      const answer = await issuance.getCertificate({ CertificateAuthorityArn: arn, CertificateArn });
       const [certificate] = parsePemCertificates(answer.Certificate);
       if (certificate === undefined) throw new Error('no certificate');
       return { arn: CertificateArn, certificate, pem: answer.Certificate, chain: answer.CertificateChain };
     },
     async revoke(arn, serialNumber) {
-      await issuance.revokeCertificate(principal, {
+      await issuance.revokeCertificate({
         CertificateAuthorityArn: arn,
         CertificateSerial: serialNumber,
         RevocationReason: 'KEY_COMPROMISE',

@@ -118,7 +118,8 @@ function parseAttributeString(text: string): AttributeTypeAndValue {
   return { type, value: unescapeValue(trimUnescaped(text.slice(equals + 1))), isText: true };
 }
 
-function findAttributeType(name: string): string | undefined {
+/** The type's OID from its short name, such as CN, or from the OID itself. */
+export function findAttributeType(name: string): string | undefined {
   return typesByShortName.get(name.toLowerCase()) ?? (isOidText(name) ? name : undefined);
 }
 

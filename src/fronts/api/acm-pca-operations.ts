@@ -1,5 +1,5 @@
 /** The 23 operations of acm-pca as data, in the terms of AWS's model (API version 2017-08-22). */
-import { type RevocationReason, revocationReasons } from '../../base/private-ca.ts';
+import { defaultTemplateArn, type RevocationReason, revocationReasons } from '../../base/private-ca.ts';
 import { certificateAuthorityArn, type Home } from '../../base/resources.ts';
 import type { CertificateIssuance } from '../../service/certificate-issuance.ts';
 import type { IssueCertificateRequest } from '../../service/issuance-plan.ts';
@@ -28,9 +28,6 @@ export interface AcmPcaServices {
   privateCa: PrivateCa;
   issuance: CertificateIssuance;
 }
-
-/** AWS's default of TemplateArn. */
-const defaultTemplate = 'arn:aws:acm-pca:::template/EndEntityCertificate/V1';
 
 const ofAuthority = ['InvalidArnException', 'ResourceNotFoundException'] as const;
 const ofAuthorityInState = [...ofAuthority, 'InvalidStateException'] as const;
@@ -71,7 +68,7 @@ function tagging({ Tags }: ParsedInput, home: Home): Dependency[] {
 }
 
 function templateContext({ TemplateArn }: ParsedInput): Record<string, readonly string[]> {
-  return { 'acm-pca:templatearn': [typeof TemplateArn === 'string' ? TemplateArn : defaultTemplate] };
+  return { 'acm-pca:templatearn': [typeof TemplateArn === 'string' ? TemplateArn : defaultTemplateArn] };
 }
 
 /** Where a call narrows a text's type, validation has held it against the values that the shape names. */
@@ -188,7 +185,7 @@ export const acmPcaOperations: readonly Operation<AcmPcaServices>[] = [
     resource: 'CertificateAuthorityArn',
     input: { ...authority, CertificateArn: { shape: arn, required: true } },
     output: { Certificate: { shape: text }, CertificateChain: { shape: text } },
-    call: ({ issuance }, principal, input) => issuance.getCertificate(principal, input),
+    call: ({ issuance }, _principal, input) => issuance.getCertificate(input),
   }),
   operation({
     name: 'GetCertificateAuthorityCertificate',
@@ -335,8 +332,8 @@ export const acmPcaOperations: readonly Operation<AcmPcaServices>[] = [
       RevocationReason: { shape: { type: 'string', values: Object.keys(revocationReasons) }, required: true },
     },
     output: {},
-    call: ({ issuance }, principal, { RevocationReason: reason, ...input }) =>
-      issuance.revokeCertificate(principal, { ...input, RevocationReason: reason as RevocationReason }),
+    call: ({ issuance }, _principal, { RevocationReason: reason, ...input }) =>
+      issuance.revokeCertificate({ ...input, RevocationReason: reason as RevocationReason }),
   }),
   operation({
     name: 'TagCertificateAuthority',

@@ -1,21 +1,18 @@
 /** Who may do what to whose resource: one's own account's, another's, and what a private CA's policy changes. */
-import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
+import { describe } from 'node:test';
 import {
   accountId,
   allow,
   ann,
-  ask,
   authority,
   connector,
+  type DecisionCase,
   foreignAuthority,
   grant,
-  type Rights,
-  refused,
+  testDecisions,
 } from '../../../test/support/access-questions.ts';
-import type { ParsedInput } from './operation.ts';
 
-const cases: [what: string, operation: string, input: ParsedInput, rights: Rights, isAllowed: boolean][] = [
+const cases: DecisionCase[] = [
   [
     "another account's connector, whatever the policies",
     'GetConnector',
@@ -85,10 +82,5 @@ const cases: [what: string, operation: string, input: ParsedInput, rights: Right
 ];
 
 describe('authorize', () => {
-  for (const [what, operation, input, rights, isAllowed] of cases) {
-    it(`${isAllowed ? 'allows' : 'denies'}: ${what}`, async () => {
-      if (isAllowed) await ask(operation, input, rights);
-      else await assert.rejects(ask(operation, input, rights), refused);
-    });
-  }
+  testDecisions(cases);
 });

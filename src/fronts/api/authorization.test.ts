@@ -8,12 +8,12 @@ import {
   authority,
   challenge,
   connector,
+  type DecisionCase,
   deny,
   foreignAuthority,
-  type Rights,
   refused,
+  testDecisions,
 } from '../../../test/support/access-questions.ts';
-import type { ParsedInput } from './operation.ts';
 
 const getConnector = { ConnectorArn: connector };
 const useAuthority = allow([
@@ -23,7 +23,7 @@ const useAuthority = allow([
   'acm-pca:IssueCertificate',
 ]);
 
-const cases: [what: string, operation: string, input: ParsedInput, rights: Rights, isAllowed: boolean][] = [
+const cases: DecisionCase[] = [
   ['nothing is allowed to a user without policies', 'GetConnector', getConnector, {}, false],
   ['an Allow on the ARN', 'GetConnector', getConnector, { identity: [allow('pca-connector-scep:GetConnector', connector)] }, true],
   [
@@ -248,12 +248,7 @@ const cases: [what: string, operation: string, input: ParsedInput, rights: Right
 ];
 
 describe('authorize', () => {
-  for (const [what, operation, input, rights, isAllowed] of cases) {
-    it(`${isAllowed ? 'allows' : 'denies'}: ${what}`, async () => {
-      if (isAllowed) await ask(operation, input, rights);
-      else await assert.rejects(ask(operation, input, rights), refused);
-    });
-  }
+  testDecisions(cases);
 
   it('says who may not do what to what, and not why', async () => {
     const message = `User: ${ann.arn} is not authorized to perform: pca-connector-scep:GetConnector on resource: ${connector}`;

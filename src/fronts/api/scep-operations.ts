@@ -1,4 +1,5 @@
 /** The 12 operations of pca-connector-scep as data, in the terms of AWS's model (API version 2018-05-10). */
+import { connectorService, connectorTemplateArn } from '../../base/private-ca.ts';
 import { connectorArn, type Home } from '../../base/resources.ts';
 import type { Challenges } from '../../service/challenges.ts';
 import type { Connectors } from '../../service/connectors.ts';
@@ -85,17 +86,15 @@ const challengeMetadataMembers: Members = {
 const challengeMetadata: Shape = { type: 'structure', members: challengeMetadataMembers };
 const challenge: Shape = { type: 'structure', members: { ...challengeMetadataMembers, Password: { shape: sensitiveText } } };
 
-const issuanceTemplate = 'arn:aws:acm-pca:::template/BlankEndEntityCertificate_APICSRPassthrough/V1';
-
 /** Whoever creates a connector must be allowed to do himself what the connector will do with the CA. Another account's CA is no connector's at all. */
 function authorityUse({ CertificateAuthorityArn }: ParsedInput, { accountId }: Home): Dependency[] {
   if (typeof CertificateAuthorityArn !== 'string' || CertificateAuthorityArn.split(':', 5)[4] !== accountId) return [];
-  const calledVia = { 'aws:calledvia': ['pca-connector-scep.amazonaws.com'] };
+  const calledVia = { 'aws:calledvia': [connectorService] };
   const actions = ['DescribeCertificateAuthority', 'GetCertificate', 'GetCertificateAuthorityCertificate', 'IssueCertificate'];
   return actions.map(action => ({
     action: `acm-pca:${action}`,
     resource: CertificateAuthorityArn,
-    context: action === 'IssueCertificate' ? { ...calledVia, 'acm-pca:templatearn': [issuanceTemplate] } : calledVia,
+    context: action === 'IssueCertificate' ? { ...calledVia, 'acm-pca:templatearn': [connectorTemplateArn] } : calledVia,
   }));
 }
 
