@@ -1,6 +1,5 @@
 /** One SCEP transaction: which connector it is for, who may enrol, for what, issued by whom and recorded where. */
 import { createHash, timingSafeEqual } from 'node:crypto';
-import { CaError } from '../backends/ca/certificate-authority.ts';
 import { findCertificateByFingerprint } from '../backends/store/certificates.ts';
 import { listChallengeMacs } from '../backends/store/challenges.ts';
 import { findConnectorById } from '../backends/store/connectors.ts';
@@ -9,7 +8,6 @@ import { findTransaction, insertTransaction, restartTransaction, updateTransacti
 import { algorithmPolicyOf, type EnrolmentPolicy } from '../base/enrolment-policy.ts';
 import { type AuditEvent, certificateIssued, enrolmentRefused, type ScepSubject } from '../base/events.ts';
 import { type AlgorithmPolicy, digests, resolveSignatureAlgorithm, unsupportedAlgorithm } from '../base/pki/algorithms.ts';
-import type { KeyPair } from '../base/pki/enveloped-data.ts';
 import { type CertificationRequest, verifyCertificationRequest } from '../base/pki/pkcs10.ts';
 import { PkiError } from '../base/pki/pki-error.ts';
 import { type Certificate, fingerprint } from '../base/pki/x509.ts';
@@ -23,7 +21,7 @@ import type { Alongside, CertificateOrder, Certificates, IssuedCertificate } fro
 import type { Challenges } from './challenges.ts';
 import type { Endpoints } from './endpoints.ts';
 import { enrolmentPolicyOf } from './enrolment-policies.ts';
-import type { RaKeys } from './ra-keys.ts';
+import type { RaKeyRing, RaKeys } from './ra-keys.ts';
 
 /** How far a device's clock may be ahead of ours before the certificate it has just made for itself counts as expired. */
 const signerClockSkewMs = 15 * 60_000;
@@ -103,20 +101,18 @@ export class Enrolment {
     };
   }
 
-  /** Newest first, at least one. Throws CaError when none is valid any more. */
-  async listRaKeyPairs(endpoint: EnrolmentEndpoint): Promise<KeyPair[]> {
-    const keyPairs = await this.#parts.raKeys.listKeyPairs(endpoint.connectorId);
-    if (keyPairs.length === 0) throw new CaError('INTERNAL_FAILURE', 'The connector has no valid RA certificate.');
-    return keyPairs;
+  /** Throws CaError when none is valid any more. */
+  async getRaKeys(endpoint: EnrolmentEndpoint): Promise<RaKeyRing> {
+    return this.#parts.raKeys.getRaKeys(endpoint.connectorId);
   }
 
-  /** GetCACert's answer: the RA certificate, the issuing CA and its issuers up to the root. Throws CaError. */
+  /** GetCACert's answer: the RA certificate or certificates, the issuing CA and its issuers up to the root. Throws CaError. */
   async listCaCertificates(endpoint: EnrolmentEndpoint): Promise<Certificate[]> {
-    const [keyPairs, { authority }] = await Promise.all([
-      this.listRaKeyPairs(endpoint),
+    const [{ certificates }, { authority }] = await Promise.all([
+      this.getRaKeys(endpoint),
       this.#parts.certificateAuthorities.openForConnector(endpoint.certificateAuthorityArn),
     ]);
-    return [...keyPairs.slice(0, 1).map(({ certificate }) => certificate), ...authority.certificates];
+    return [...certificates, ...authority.certificates];
   }
 
   /**

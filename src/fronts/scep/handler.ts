@@ -216,8 +216,8 @@ async function answerPkiOperation(
   const { transactionID, senderNonce } = message;
   hit.transactionID = transactionID;
   if (message.messageType === MessageType.PKCSReq) parts.throttling.take(endpoint.connectorId, 'PKCSReq');
-  const keyPairs = await parts.enrolment.listRaKeyPairs(endpoint);
-  const opened = await openOrRefuse(parts.workers, message, { bytes, keyPairs, policy: endpoint.algorithms });
+  const raKeys = await parts.enrolment.getRaKeys(endpoint);
+  const opened = await openOrRefuse(parts.workers, message, { bytes, keyPairs: raKeys.decrypting, policy: endpoint.algorithms });
   const outcome =
     'pkiStatus' in opened
       ? await parts.enrolment.recordRefusal(endpoint, { transactionID, source }, opened)
@@ -227,9 +227,7 @@ async function answerPkiOperation(
           csr: parseCertificationRequest(opened.csr),
           source,
         });
-  const [newest] = keyPairs;
-  const keyPair = 'pkiStatus' in opened ? newest : keyPairs[opened.keyPairIndex];
-  if (keyPair === undefined) throw new Error('an active connector without a live RA key');
+  const keyPair = raKeys.signingFor('pkiStatus' in opened ? undefined : opened.keyPairIndex);
   hit.outcome = outcome.pkiStatus;
   if (outcome.pkiStatus === 'FAILURE') hit.reason = outcome.reason;
   const algorithms = 'pkiStatus' in opened ? defaultReply(message.signerInfo, endpoint.algorithms) : opened.algorithms;
