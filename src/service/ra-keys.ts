@@ -39,8 +39,8 @@ export interface RaKeyRing {
   /** Every live key that decrypts, newest first. */
   decrypting: readonly KeyPair[];
   /**
-   * Signs the answer to a request that was encrypted to `decrypting[index]`: a client that knows only older certificates looks among them for the
-   * signer, as strongSwan and scepclient do. Without an index, the newest.
+   * Signs the answer to a request that was encrypted to `decrypting[index]`: its client may know only the certificates of that time and look for the
+   * signer among them, as our own does; strongSwan 5.9.8 takes any that its CA has issued. Without an index, the newest.
    */
   signingFor(index: number | undefined): KeyPair;
 }
