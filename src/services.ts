@@ -15,9 +15,11 @@ import { Connectors } from './service/connectors.ts';
 import { DynamicChallenges } from './service/dynamic-challenges.ts';
 import { Endpoints } from './service/endpoints.ts';
 import { Enrolment } from './service/enrolment.ts';
+import { EnrolmentPolicies } from './service/enrolment-policies.ts';
 import { Events } from './service/events-history.ts';
 import { IssuanceQueue } from './service/issuance-queue.ts';
 import { Lifecycle } from './service/lifecycle.ts';
+import { PendingRequests } from './service/pending-requests.ts';
 import { PrivateCa } from './service/private-ca.ts';
 import { RaKeys } from './service/ra-keys.ts';
 import { RevocationLists } from './service/revocation-lists.ts';
@@ -62,6 +64,8 @@ export function createServices(config: Config, { installation, workers, audit, l
     connectors,
     challenges,
     dynamicChallenges,
+    enrolmentPolicies: new EnrolmentPolicies({ ...common, wakeLifecycle: () => lifecycle.wake() }),
+    pendingRequests: new PendingRequests(common),
     enrolment,
     privateCa,
     issuance,
