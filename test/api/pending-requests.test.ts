@@ -4,12 +4,10 @@ import { afterEach, beforeEach, describe, it } from 'node:test';
 import type { Insertable } from 'kysely';
 import type { Tables } from '../../src/backends/store/database.ts';
 import { claimDynamicChallenge } from '../../src/backends/store/dynamic-challenges.ts';
-import { insertTransaction } from '../../src/backends/store/transactions.ts';
-import { realSystem } from '../../src/base/system.ts';
-import { uuidV7 } from '../../src/base/uuid-v7.ts';
 import { type ApiServer, accountId, otherAccountId, startApiServer } from '../support/api-server.ts';
 import { createCsr, ecKey, rsaKey } from '../support/pki-fixtures.ts';
 import { allow, callAs, newCaller, policyOf, statement } from '../support/signed-calls.ts';
+import { insertWaitingRequest } from '../support/waiting-requests.ts';
 
 const dayMs = 24 * 60 * 60_000;
 const requestsPath = '/scep-connector/v1/requests';
@@ -26,27 +24,8 @@ beforeEach(async () => {
 afterEach(() => server[Symbol.asyncDispose]());
 
 /** Stands in for a device whose request waits. */
-async function wait(change: Partial<Insertable<Tables['transactions']>> = {}, arn = ConnectorArn): Promise<string> {
-  const now = server.now();
-  const id = uuidV7({ ...realSystem, now: () => now });
-  await insertTransaction(server.database.query, {
-    transaction_row_id: id,
-    connector_id: arn.slice(arn.lastIndexOf('/') + 1),
-    transaction_id: `transaction ${id}`,
-    csr_hash: 'ab'.repeat(32),
-    signer_key_hash: 'cd'.repeat(32),
-    status: 'PENDING',
-    certificate_id: null,
-    reason: null,
-    csr: createCsr(ecKey('prime256v1')),
-    signer: Buffer.of(1),
-    source: '192.0.2.7',
-    requested_at: now,
-    created_at: now,
-    updated_at: now,
-    ...change,
-  });
-  return `${arn}/request/${id}`;
+function wait(change: Partial<Insertable<Tables['transactions']>> = {}, arn = ConnectorArn): Promise<string> {
+  return insertWaitingRequest(server.database.query, { ConnectorArn: arn, now: server.now() }, change);
 }
 
 async function rowOf(requestArn: string) {
