@@ -1,5 +1,7 @@
 /** CreateDynamicChallenge: a password that ends, made once for a client token, found by nobody in the store. */
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { insertDynamicChallenge } from '../../src/backends/store/dynamic-challenges.ts';
 import { dynamicChallengeLimits } from '../../src/service/dynamic-challenges.ts';
@@ -63,6 +65,12 @@ describe('CreateDynamicChallenge', () => {
     assert.deepEqual([row?.uses, row?.uses_claimed, row?.expires_at], [10_000, 0, Math.round(ExpiresAt * 1000)]);
     assert.equal(Uses, 10_000);
     assert.equal((row?.expires_at ?? 0) - (row?.created_at ?? 0), 2_592_000_000);
+  });
+
+  it('takes what docs/operations.md shows', async () => {
+    const text = readFileSync(join(import.meta.dirname, '../../docs/operations.md'), 'utf8');
+    const [, example = ''] = /dynamic-challenges" '(\{.*?\})'/s.exec(text) ?? [];
+    await create(JSON.parse(example) as object);
   });
 
   it('is found by its password, of its own connector only', async () => {

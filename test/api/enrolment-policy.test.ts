@@ -1,5 +1,7 @@
 /** GetEnrolmentPolicy and PutEnrolmentPolicy: replaced whole, refused whole, and only by whoever may. */
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { defaultEnrolmentPolicy } from '../../src/base/enrolment-policy.ts';
 import { enrolmentOperations } from '../../src/fronts/api/enrolment-operations.ts';
@@ -88,6 +90,13 @@ describe('PutEnrolmentPolicy', () => {
     const { EnrolmentPolicy } = (await call('GET', path)).answer as { EnrolmentPolicy: object };
     assert.deepEqual((await put(EnrolmentPolicy)).answer, { EnrolmentPolicy });
     assert.deepEqual((await put({})).answer, { EnrolmentPolicy: defaultEnrolmentPolicy });
+  });
+
+  it('takes the policy that docs/operations.md shows', async () => {
+    const text = readFileSync(join(import.meta.dirname, '../../docs/operations.md'), 'utf8');
+    const [, example = ''] = /```json\n(\{\n {2}"EnrolmentPolicy".*?)```/s.exec(text) ?? [];
+    const { status, answer } = await call('PUT', path, JSON.parse(example) as object);
+    assert.equal(status, 200, JSON.stringify(answer));
   });
 
   it('changes that connector alone', async () => {
