@@ -24,6 +24,7 @@ import { FailureLimits } from './service/failure-limits.ts';
 import { IntentRecovery } from './service/intent-recovery.ts';
 import { IssuanceQueue } from './service/issuance-queue.ts';
 import { Lifecycle } from './service/lifecycle.ts';
+import { PendingRequests } from './service/pending-requests.ts';
 import { PrivateCa } from './service/private-ca.ts';
 import { RaKeys } from './service/ra-keys.ts';
 import { RevocationLists } from './service/revocation-lists.ts';
@@ -79,6 +80,7 @@ export function createServices(config: Config, { installation, workers, audit, l
     connectors,
     challenges,
     dynamicChallenges,
+    pendingRequests: new PendingRequests(common),
     enrolment,
     enrolmentEndpoints,
     enrolmentPolicies: new EnrolmentPolicies({ ...common, wakeLifecycle: () => lifecycle.wake() }),

@@ -1,7 +1,7 @@
 /** Every auditable event, one function each: what becomes a record of the audit trail and a line of the log. Never a secret. */
 import { type AuditCategory, boundParameters, type CallDetail, cutText, resourcesOf } from './cloud-trail.ts';
 import { connectorService } from './private-ca.ts';
-import { type Principal, parseChallengeArn, parseConnectorArn } from './resources.ts';
+import { type Principal, parseChallengeArn, parseConnectorArn, parseRequestArn } from './resources.ts';
 
 export interface AuditEvent {
   category: AuditCategory;
@@ -84,7 +84,7 @@ export function apiCalled(call: ApiCall): AuditEvent {
 function ownConnectorId({ principal, resource, responseElements }: ApiCall): string | undefined {
   const made = responseElements && 'ConnectorArn' in responseElements ? String(responseElements.ConnectorArn) : '';
   const arn = resource ?? made;
-  const connector = parseChallengeArn(arn) ?? parseConnectorArn(arn);
+  const connector = parseChallengeArn(arn) ?? parseRequestArn(arn) ?? parseConnectorArn(arn);
   return connector?.accountId === principal.accountId ? connector.connectorId : undefined;
 }
 
