@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
+import { updateEnrolmentPolicy } from '../../src/backends/store/connectors.ts';
 import { Tag } from '../../src/base/pki/asn1.ts';
 import { parseEnvelopedData } from '../../src/base/pki/enveloped-data.ts';
 import { extKeyUsageExtension, findExtension, generalName, parseExtKeyUsage, parseSubjectAltName } from '../../src/base/pki/extensions.ts';
@@ -9,6 +10,7 @@ import { formatName } from '../../src/base/pki/name.ts';
 import { Oid } from '../../src/base/pki/oids.ts';
 import { onlySigner, parseSignedData, requiredAttribute } from '../../src/base/pki/signed-data.ts';
 import type { Certificate } from '../../src/base/pki/x509.ts';
+import type { EnrolmentPolicyDocument } from '../../src/service/enrolment-policies.ts';
 import { rsaKey } from '../support/pki-fixtures.ts';
 import { issuanceIn, pemOf } from '../support/raw-scep-client.ts';
 import { AndroidDevice } from '../support/simulators/android.ts';
@@ -42,6 +44,18 @@ function request(parts: Partial<EnrolmentRequest> = {}): EnrolmentRequest {
 
 const windows = (options: Partial<WindowsOptions> = {}) =>
   new WindowsDevice({ caThumbprint: thumbprint(server.caCertificate), ...options });
+
+/** Has the connector go by this policy until it is disposed of. */
+async function policy(document: EnrolmentPolicyDocument): Promise<AsyncDisposable> {
+  const put = async (value: EnrolmentPolicyDocument) =>
+    updateEnrolmentPolicy(server.database.query, server.connectorId, {
+      enrolmentPolicy: JSON.stringify(value),
+      isRaDue: false,
+      updatedAt: Date.now(),
+    });
+  await put(document);
+  return { [Symbol.asyncDispose]: () => put({}) };
+}
 
 interface Kind {
   create: () => Device;
@@ -138,7 +152,14 @@ describe('Windows', () => {
     const { certificate } = await windows({ sid: 'S-1-5-21-1004336348-1177238915-682003330-512' }).enrol(request());
     const days = (certificate.notAfter - Date.now()) / dayMs;
     assert.ok(days > 179 && days < 185, `${days}`);
-    assert.ok(!certificate.extensions.some(({ oid }) => oid.startsWith('1.3.6.1.4.1.311.25')));
+    assert.equal(findExtension(certificate.extensions, Oid.microsoftSecurityIdentifier), undefined);
+  });
+
+  it('gets its SID extension where the policy of the connector keeps it', async () => {
+    await using _ = await policy({ SecurityIdentifier: 'KEEP' });
+    const { certificate } = await windows({ sid: 'S-1-5-21-1004336348-1177238915-682003330-512' }).enrol(request());
+    const sid = findExtension(certificate.extensions, Oid.microsoftSecurityIdentifier);
+    assert.match(String(Buffer.from(sid?.value ?? [])), /S-1-5-21-1004336348-1177238915-682003330-512$/);
   });
 
   it('gets its extensions from Microsoft’s older attribute as well', async () => {
@@ -242,5 +263,11 @@ describe('Cisco IOS', () => {
         'Unsupported algorithm: 1.3.14.3.2.7 (DES-CBC). Use AES-128-CBC or AES-256-CBC. ' +
         'Unsupported algorithm: 1.3.14.3.2.26 (SHA-1). Use SHA-256.',
     });
+  });
+
+  it('enrols with single DES and SHA-1 where the policy of the connector allows both', async () => {
+    await using _ = await policy({ LegacyAlgorithms: { Sha1: true, SingleDes: true } });
+    const { certificate } = await new CiscoRouter('legacy').enrol(request());
+    assert.deepEqual(alternativeNames(certificate), ['device-7.example.com', 'user@example.com']);
   });
 });

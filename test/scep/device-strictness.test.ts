@@ -67,7 +67,7 @@ const wrongAnswers: [name: string, parts: (usual: AnswerParts) => AnswerParts, c
   [
     'signed with a certificate that GetCACert does not have',
     usual => ({ ...usual, signer: createIdentity({ key: rsaKey('other RA') }) }),
-    /^the answer does not hold: the answer is not signed by the RA$/,
+    /^the answer does not hold: the signer’s certificate is not in the message$/,
   ],
   ['for another transaction', usual => ({ ...usual, transactionID: 'F'.repeat(40) }), /^the answer is for another transactionID$/],
   [

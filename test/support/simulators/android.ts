@@ -63,7 +63,7 @@ export class AndroidDevice implements Device {
     const { url, subject, tlsCa } = request;
     let caps = new Set<string>();
     for (let call = 0; call < capsCalls; call++) caps = readCaps(await this.#wire.get(`${url}?operation=GetCACaps&message=ca`, tlsCa));
-    const { recipient } = readCaCertificates(await this.#wire.get(`${url}?operation=GetCACert&message=ca`, tlsCa));
+    const { all, recipient } = readCaCertificates(await this.#wire.get(`${url}?operation=GetCACert&message=ca`, tlsCa));
     if (recipient === undefined) throw new ClientComplaint('GetCACert brought no certificate for key encipherment');
     const attributes = { transactionID: randomBytes(20).toString('hex'), messageType: MessageType.PKCSReq, senderNonce: randomBytes(16) };
     const csrAttributes = [...encodeChallenge(request.challenge), extensionRequest(...requestedExtensions(request))];
@@ -83,7 +83,7 @@ export class AndroidDevice implements Device {
     );
     const answer = await this.#send(request, message, caps.has('POSTPKIOperation'));
     requirePkiMessage(answer);
-    const certRep = readCertRep(answer, { recipient, signer, ...attributes });
+    const certRep = readCertRep(answer, { caCertificates: all, signer, ...attributes });
     this.#requireFresh(certRep.senderNonce);
     return { certificate: readCertificate(certRep, privateKey, subject), privateKey };
   }

@@ -54,7 +54,7 @@ export class AppleDevice implements Device {
     const { subject, tlsCa } = request;
     // Apple: GetCACert comes first; the message is the payload's name (NeySlim/ultimate-ca-manager's log).
     const caCert = await this.#wire.get(`${request.url}?operation=GetCACert&message=SCEP%20Authority`, tlsCa);
-    const { recipient } = readCaCertificates(caCert);
+    const { all, recipient } = readCaCertificates(caCert);
     // Apple: takes from x-x509-ca-ra-cert the certificate that enciphers keys, and gives up where none does (NeySlim/ultimate-ca-manager#101).
     if (recipient === undefined) throw new ClientComplaint('failed to find candidate RA certificates (-67731)');
     const offer = chooseAlgorithms(readCaps(await this.#wire.get(`${request.url}?operation=GetCACaps&message=SCEP%20Authority`, tlsCa)));
@@ -65,7 +65,7 @@ export class AppleDevice implements Device {
     const attributes = { transactionID: randomBytes(20).toString('hex').toUpperCase(), senderNonce };
     const message = encodeMessage({ request, recipient, signer, offer, attributes });
     const answer = await this.#send(request, message, offer.offersPost);
-    const certRep = readCertRep(answer, { recipient, signer, ...attributes });
+    const certRep = readCertRep(answer, { caCertificates: all, signer, ...attributes });
     return { certificate: readCertificate(certRep, privateKey, subject), privateKey };
   }
 

@@ -62,7 +62,7 @@ export class CiscoRouter implements Device {
     const { subject, subjectAltNames = [], extensions = [], challenge } = request;
     // Cisco: the path that IOS asks for (smallstep/docs#364).
     const url = `${request.url}/pkiclient.exe`;
-    const { recipient } = readCaCertificates(await this.#get(`${url}?operation=GetCACert`));
+    const { all, recipient } = readCaCertificates(await this.#get(`${url}?operation=GetCACert`));
     if (recipient === undefined) throw new ClientComplaint('GetCACert brought no certificate for key encipherment');
     if (this.#variant === 'modern') readCaps(await this.#get(`${url}?operation=GetCACaps`));
     const privateKey = await keyOf(request);
@@ -87,7 +87,7 @@ export class CiscoRouter implements Device {
       certificates: [signer.certificate],
       signerInfos: [encodeSignerInfo({ signer, eContent, digest, attributes: requestAttributes(attributes) })],
     });
-    const sent = { recipient, signer, ...attributes };
+    const sent = { caCertificates: all, signer, ...attributes };
     // Cisco: two requests per enrolment (micromdm/scep#211), which must come to one certificate.
     const first = this.#readRouterCertificate(await this.#pkiOperation(url, message), sent, request);
     const second = this.#readRouterCertificate(await this.#pkiOperation(url, message), sent, request);

@@ -13,7 +13,7 @@ import {
 import { parseNameString } from '../../../src/base/pki/name.ts';
 import { Oid } from '../../../src/base/pki/oids.ts';
 import { publicKeyOf } from '../../../src/base/pki/public-key.ts';
-import { parseSignedData } from '../../../src/base/pki/signed-data.ts';
+import { findSignerCertificate, onlySigner, parseSignedData } from '../../../src/base/pki/signed-data.ts';
 import { type Certificate, parseCertificate } from '../../../src/base/pki/x509.ts';
 import { type CertRep, decodeCertRep, type HttpAnswer, type SendOptions, send } from '../raw-scep-client.ts';
 
@@ -146,19 +146,20 @@ function requireOk({ statusCode, body }: HttpAnswer, what: string): void {
 
 /** A request that has been sent, and what its answer must match. */
 export interface SentRequest {
-  recipient: Certificate;
+  /** GetCACert's certificates: an RA may have one to sign and another to encrypt to. */
+  caCertificates: readonly Certificate[];
   signer: KeyPair;
   transactionID: string;
   senderNonce: Uint8Array;
 }
 
 /**
- * The CertRep of SUCCESS: signed by whom the request was encrypted to, an answer to this very request, decrypted with its signer's key. A senderNonce
+ * The CertRep of SUCCESS: signed by a certificate of GetCACert, an answer to this very request, decrypted with its signer's key. A senderNonce
  * of the server's own, without which jscep and certmonger take no answer, must be in every one.
  */
-export function readCertRep(answer: HttpAnswer, { recipient, signer, transactionID, senderNonce }: SentRequest): CertRep {
+export function readCertRep(answer: HttpAnswer, { caCertificates, signer, transactionID, senderNonce }: SentRequest): CertRep {
   requireOk(answer, 'PKIOperation');
-  const certRep = decode(answer.body, recipient, signer);
+  const certRep = decode(answer.body, caCertificates, signer);
   if (certRep.transactionID !== transactionID) throw new ClientComplaint('the answer is for another transactionID');
   if (certRep.recipientNonce === undefined || Buffer.compare(certRep.recipientNonce, senderNonce) !== 0) {
     throw new ClientComplaint('recipientNonce is not the senderNonce of the request');
@@ -168,9 +169,10 @@ export function readCertRep(answer: HttpAnswer, { recipient, signer, transaction
   return certRep;
 }
 
-function decode(body: Uint8Array, recipient: Certificate, signer: KeyPair): CertRep {
+function decode(body: Uint8Array, caCertificates: readonly Certificate[], signer: KeyPair): CertRep {
   try {
-    return decodeCertRep(body, recipient, signer);
+    const ra = findSignerCertificate(onlySigner(parseSignedData(body)), caCertificates);
+    return decodeCertRep(body, ra, signer);
   } catch (cause) {
     throw new ClientComplaint(`the answer does not hold: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
   }

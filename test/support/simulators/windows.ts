@@ -44,11 +44,10 @@ import {
   Wire,
 } from './device.ts';
 
-/** szOID_OS_VERSION, szOID_ENROLLMENT_CSP_PROVIDER and the SID extension with its member (MS-WCCE section 2.2.2.7). */
+/** szOID_OS_VERSION and szOID_ENROLLMENT_CSP_PROVIDER (MS-WCCE section 2.2.2.7), and what is in the SID extension. */
 const microsoftOid = {
   osVersion: '1.3.6.1.4.1.311.13.2.3',
   enrollmentCspProvider: '1.3.6.1.4.1.311.13.2.2',
-  sidExtension: '1.3.6.1.4.1.311.25.2',
   objectSid: '1.3.6.1.4.1.311.25.2.1',
 } as const;
 
@@ -91,7 +90,7 @@ export class WindowsDevice implements Device {
     const { subject, tlsCa } = request;
     // Windows: appends /pkiclient.exe to whatever URL it is given (smallstep/certificates#843).
     const url = `${request.url}/pkiclient.exe`;
-    const recipient = await this.#findRecipient(url, tlsCa);
+    const { all, recipient } = await this.#findRecipient(url, tlsCa);
     const privateKey = await keyOf(request);
     const now = Date.now() - (this.#options.clockBehindMs ?? 0);
     const signer = createDevice(privateKey, { subject, notBefore: now, notAfter: now + 7 * dayMs });
@@ -108,7 +107,7 @@ export class WindowsDevice implements Device {
       signerInfos: [encodeSignerInfo({ signer, eContent, attributes: [...requestAttributes(attributes), signingTime] })],
     });
     const answer = await reach(this.#wire.post(`${url}?operation=PKIOperation`, tlsCa, message));
-    const certRep = readCertRep(answer, { recipient, signer, ...attributes });
+    const certRep = readCertRep(answer, { caCertificates: all, signer, ...attributes });
     // Windows: expects OAEP back (NeySlim/ultimate-ca-manager#228).
     if (certRep.keyTransport !== 'OAEP SHA-1')
       throw new ClientComplaint(`the answer is encrypted with ${certRep.keyTransport}, not with OAEP`);
@@ -119,12 +118,12 @@ export class WindowsDevice implements Device {
    * Windows: with `message=default`, and while the CA of its profile is not among the answers again and again, with no PKIOperation
    * (NeySlim/ultimate-ca-manager#228; CAThumbprint in Microsoft's ClientCertificateInstall CSP).
    */
-  async #findRecipient(url: string, tlsCa: string | undefined): Promise<Certificate> {
+  async #findRecipient(url: string, tlsCa: string | undefined): Promise<{ all: readonly Certificate[]; recipient: Certificate }> {
     for (let round = 0; round < rounds; round++) {
       readCaps(await reach(this.#wire.get(`${url}?operation=GetCACaps&message=default`, tlsCa)));
       const { all, recipient } = readCaCertificates(await reach(this.#wire.get(`${url}?operation=GetCACert&message=default`, tlsCa)));
       const isPinned = all.some(({ der }) => thumbprint(der) === this.#options.caThumbprint.toUpperCase());
-      if (isPinned && recipient !== undefined) return recipient;
+      if (isPinned && recipient !== undefined) return { all, recipient };
     }
     throw new ClientComplaint('The hash value is not correct.');
   }
@@ -152,7 +151,7 @@ export class WindowsDevice implements Device {
 /** Windows: the SID that strong certificate mapping reads. A device can ask for any (dirkjanm.io on Intune certificates, 2025). */
 function sidExtension(sid: string): Extension {
   const objectSid = contextConstructed(0, objectIdentifier(microsoftOid.objectSid), contextConstructed(0, octetString(Buffer.from(sid))));
-  return { oid: microsoftOid.sidExtension, critical: false, value: sequence(objectSid) };
+  return { oid: Oid.microsoftSecurityIdentifier, critical: false, value: sequence(objectSid) };
 }
 
 /** Windows: its two codes for HTTP that it does not like (NeySlim/ultimate-ca-manager#228, #326). */
