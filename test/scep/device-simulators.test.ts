@@ -68,8 +68,8 @@ const kinds: Record<string, Kind> = {
   Windows: { create: windows, method: 'POST', userAgent: /^Mozilla\/4\.0 \(compatible; Win32; NDES client 10\.0/ },
   iOS: { create: () => new AppleDevice('iOS'), method: 'GET', userAgent: /^profiled\/1\.0 / },
   macOS: { create: () => new AppleDevice('macOS'), method: 'POST', userAgent: /^profiled\/1\.0 / },
-  'Android by GET': { create: () => new AndroidDevice('GET'), method: 'GET', userAgent: /^Dalvik\/2\.1\.0 / },
-  'Android by POST': { create: () => new AndroidDevice('POST'), method: 'POST', userAgent: /^Dalvik\/2\.1\.0 / },
+  'Android by GET': { create: () => new AndroidDevice({ transport: 'GET' }), method: 'GET', userAgent: /^Dalvik\/2\.1\.0 / },
+  'Android by POST': { create: () => new AndroidDevice({ transport: 'POST' }), method: 'POST', userAgent: /^Dalvik\/2\.1\.0 / },
   'Cisco IOS': { create: () => new CiscoRouter('modern'), method: 'GET', userAgent: /; Cisco PKI\)$/, hasTls: false },
 };
 
@@ -208,7 +208,7 @@ describe('Apple’s devices', () => {
 
 describe('Android’s devices', () => {
   it('write a literal + and BER of indefinite length', async () => {
-    const device = new AndroidDevice('GET');
+    const device = new AndroidDevice({ transport: 'GET' });
     await device.enrol(request());
     const { url, message } = lastExchange(device);
     assert.match(url, /&message=[A-Za-z0-9%]*\+[A-Za-z0-9%+]*$/);
@@ -216,8 +216,13 @@ describe('Android’s devices', () => {
     assert.deepEqual([...message.subarray(0, 2)], [0x30, 0x80]);
   });
 
+  it('get the validity of name-value pairs whose values are swapped', async () => {
+    const { certificate } = await new AndroidDevice({ transport: 'POST', validity: { unit: 'Days', count: 90 } }).enrol(request());
+    assert.equal(Math.round((certificate.notAfter - Date.now()) / dayMs), 90);
+  });
+
   it('renew with messageType 19 signed with the certificate that they have, and still with the challenge', async () => {
-    const device = new AndroidDevice('POST');
+    const device = new AndroidDevice({ transport: 'POST' });
     const current = await device.enrol(request());
     const renewed = await device.renew(request({ privateKey: rsaKey('renewed') }), current);
     const { signerInfos, certificates } = parseSignedData(lastExchange(device).message);

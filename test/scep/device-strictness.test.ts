@@ -41,8 +41,8 @@ const kinds: Record<string, () => Device> = {
   Windows: windows,
   iOS: () => new AppleDevice('iOS'),
   macOS: () => new AppleDevice('macOS'),
-  'Android by GET': () => new AndroidDevice('GET'),
-  'Android by POST': () => new AndroidDevice('POST'),
+  'Android by GET': () => new AndroidDevice({ transport: 'GET' }),
+  'Android by POST': () => new AndroidDevice({ transport: 'POST' }),
   'Cisco IOS': () => new CiscoRouter('modern'),
   'Cisco IOS with single DES and SHA-1': () => new CiscoRouter('legacy'),
 };
@@ -171,19 +171,25 @@ describe('Android’s devices', () => {
   it('take no nonce of the server’s twice', async () => {
     const senderNonce = randomBytes(16);
     connector.crookedness = { parts: usual => ({ ...usual, senderNonce }) };
-    const device = new AndroidDevice('POST');
+    const device = new AndroidDevice({ transport: 'POST' });
     await device.enrol(request());
     assert.match(await complaintOf(device.enrol(request())), /^This nonce has been encountered before/);
   });
 
   it('take no answer without senderNonce', async () => {
     connector.crookedness = { parts: usual => ({ ...usual, senderNonce: undefined }) };
-    assert.equal(await complaintOf(new AndroidDevice('POST').enrol(request())), 'the answer does not hold: senderNonce is missing');
+    assert.equal(
+      await complaintOf(new AndroidDevice({ transport: 'POST' }).enrol(request())),
+      'the answer does not hold: senderNonce is missing',
+    );
   });
 
   it('take no answer that says it is HTML', async () => {
     connector.crookedness = { contentType: 'text/html' };
-    assert.match(await complaintOf(new AndroidDevice('POST').enrol(request())), /^InvalidContentTypeException: .* got text\/html$/);
+    assert.match(
+      await complaintOf(new AndroidDevice({ transport: 'POST' }).enrol(request())),
+      /^InvalidContentTypeException: .* got text\/html$/,
+    );
   });
 });
 

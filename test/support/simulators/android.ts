@@ -14,6 +14,8 @@ import {
   encodeSignedMessage,
   encodeSignerInfo,
   extensionRequest,
+  nameValuePair,
+  nameValuePairs,
   requestAttributes,
 } from '../scep-messages.ts';
 import {
@@ -30,18 +32,24 @@ import {
   Wire,
 } from './device.ts';
 
+export interface AndroidOptions {
+  /** GET is Fleet's agent (fleetdm/fleet#45291), POST what jscep does where that is offered. */
+  transport: 'GET' | 'POST';
+  /** As the profile of a management system has it, for example Months and 6. */
+  validity?: { unit: string; count: number };
+}
+
 /** jscep: up to 15 calls for one enrolment, as measured. */
 const capsCalls = 15;
 
 export class AndroidDevice implements Device {
-  readonly #transport: 'GET' | 'POST';
+  readonly #options: AndroidOptions;
   // Android: Dalvik's user agent (fleetdm/fleet#45291).
   readonly #wire = new Wire({ headers: { 'user-agent': 'Dalvik/2.1.0 (Linux; U; Android 14; Pixel 8 Build/UD1A.230803.041)' } });
   readonly #serverNonces = new Set<string>();
 
-  /** GET is Fleet's agent (fleetdm/fleet#45291), POST what jscep does where that is offered. */
-  constructor(transport: 'GET' | 'POST') {
-    this.#transport = transport;
+  constructor(options: AndroidOptions) {
+    this.#options = options;
   }
 
   get exchanges(): readonly RawExchange[] {
@@ -66,7 +74,7 @@ export class AndroidDevice implements Device {
     const { all, recipient } = readCaCertificates(await this.#wire.get(`${url}?operation=GetCACert&message=ca`, tlsCa));
     if (recipient === undefined) throw new ClientComplaint('GetCACert brought no certificate for key encipherment');
     const attributes = { transactionID: randomBytes(20).toString('hex'), messageType: MessageType.PKCSReq, senderNonce: randomBytes(16) };
-    const csrAttributes = [...encodeChallenge(request.challenge), extensionRequest(...requestedExtensions(request))];
+    const csrAttributes = [...encodeChallenge(request.challenge), extensionRequest(...requestedExtensions(request)), ...this.#validity()];
     const content = encodeCsr({ subject, key: privateKey, attributes: csrAttributes });
     // jscep: the best of what GetCACaps offers.
     const digest = digests[caps.has('SHA-512') ? 'SHA-512' : caps.has('SHA-256') ? 'SHA-256' : 'SHA-1'];
@@ -88,8 +96,16 @@ export class AndroidDevice implements Device {
     return { certificate: readCertificate(certRep, privateKey, subject), privateKey };
   }
 
+  /** Android: Microsoft's pairs with their values swapped (microsoft/Intune-Resource-Access#162). */
+  #validity(): Uint8Array[] {
+    const { validity } = this.#options;
+    if (validity === undefined) return [];
+    const { unit, count } = validity;
+    return [nameValuePairs(nameValuePair('ValidityPeriod', String(count)), nameValuePair('ValidityPeriodUnits', unit))];
+  }
+
   async #send({ url, tlsCa }: EnrolmentRequest, message: Uint8Array, offersPost: boolean): Promise<HttpAnswer> {
-    if (this.#transport === 'POST' && offersPost) return this.#wire.post(`${url}?operation=PKIOperation`, tlsCa, message);
+    if (this.#options.transport === 'POST' && offersPost) return this.#wire.post(`${url}?operation=PKIOperation`, tlsCa, message);
     // Android: a literal + (fleetdm/fleet#45291, #43319); of / and = nothing is known, so they are escaped.
     const base64 = encodeURIComponent(Buffer.from(message).toString('base64')).replaceAll('%2B', '+');
     return this.#wire.get(`${url}?operation=PKIOperation&message=${base64}`, tlsCa, message);
