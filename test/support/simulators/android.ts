@@ -58,7 +58,7 @@ export class AndroidDevice implements Device {
 
   async enrol(request: EnrolmentRequest): Promise<KeyPair> {
     const privateKey = await keyOf(request);
-    // Android: a self-signed certificate of the user's name with the serial number 1 (NeySlim/ultimate-ca-manager's log).
+    // Android: a self-signed certificate of the user's name with the serial number 1, as servers' logs show.
     return this.#transact(request, privateKey, createDevice(privateKey, { subject: 'CN=user', serialNumber: '01' }));
   }
 

@@ -39,7 +39,7 @@ interface Offer {
 
 export class AppleDevice implements Device {
   readonly #variant: AppleVariant;
-  // Apple: Microsoft's troubleshooting of SCEP has such a line.
+  // Apple: its user agent as servers' logs show it (Microsoft's troubleshooting of SCEP under Intune).
   readonly #wire = new Wire({ headers: { 'user-agent': 'profiled/1.0 CFNetwork/1410.0.3 Darwin/22.6.0' } });
 
   constructor(variant: AppleVariant) {
@@ -52,7 +52,7 @@ export class AppleDevice implements Device {
 
   async enrol(request: EnrolmentRequest): Promise<KeyPair> {
     const { subject, tlsCa } = request;
-    // Apple: GetCACert comes first; the message is the payload's name (NeySlim/ultimate-ca-manager's log).
+    // Apple: GetCACert comes first; the message is the payload's name, as servers' logs show.
     const caCert = await this.#wire.get(`${request.url}?operation=GetCACert&message=SCEP%20Authority`, tlsCa);
     const { all, recipient } = readCaCertificates(caCert);
     // Apple: takes from x-x509-ca-ra-cert the certificate that enciphers keys, and gives up where none does (NeySlim/ultimate-ca-manager#101).
@@ -60,7 +60,7 @@ export class AppleDevice implements Device {
     const offer = chooseAlgorithms(readCaps(await this.#wire.get(`${request.url}?operation=GetCACaps&message=SCEP%20Authority`, tlsCa)));
     const privateKey = await keyOf(request);
     const signer = createDevice(privateKey, { subject });
-    // Apple: old iOS sends nonces of 8 octets (NeySlim/ultimate-ca-manager#101).
+    // Apple: old iOS sends nonces of 8 octets; a server that refused them stranded fleets (NeySlim/ultimate-ca-manager).
     const senderNonce = randomBytes(this.#variant === 'iOS' ? 8 : 16);
     const attributes = { transactionID: randomBytes(20).toString('hex').toUpperCase(), senderNonce };
     const message = encodeMessage({ request, recipient, signer, offer, attributes });
