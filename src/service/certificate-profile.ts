@@ -191,7 +191,7 @@ export function issuedExtKeyUsage(csr: CertificationRequest): string[] {
   return requested.length === 0 ? [Oid.clientAuth] : requested;
 }
 
-export function requestedSubjectAltName(csr: CertificationRequest): GeneralName[] {
+export function requestedSubjectAltName(csr: Pick<CertificationRequest, 'extensions'>): GeneralName[] {
   const extension = findExtension(csr.extensions, Oid.subjectAltName);
   return extension === undefined ? [] : parseSubjectAltName(extension);
 }

@@ -77,12 +77,27 @@ export function parseSubjectPattern(text: string): readonly NameRule[] | undefin
   }
 }
 
-/** Whether the subject has just these attributes, in whichever order. */
+/** Whether the subject has just these attributes, in whichever order: each attribute is like a rule of its own. */
 export function matchesSubjectPattern(subject: Name, rules: readonly NameRule[]): boolean {
   const attributes = subject.rdns.flat();
-  return (
-    attributes.length === rules.length &&
-    attributes.every(({ type, value }) => isAllowed(rules, type, value)) &&
-    rules.every(rule => attributes.some(({ type, value }) => rule.of === type && rule.matches(value)))
-  );
+  if (attributes.length !== rules.length) return false;
+  const candidates = attributes.map(({ type, value }) => rules.filter(rule => rule.of === type && rule.matches(value)));
+  return canPair(candidates);
+}
+
+/** Whether there is a different rule for each list of candidates: by augmenting paths (Kuhn), since the first that fits may be another's only one. */
+function canPair(candidates: readonly (readonly NameRule[])[]): boolean {
+  const takenBy = new Map<NameRule, number>();
+  const place = (index: number, tried: Set<NameRule>): boolean => {
+    for (const rule of candidates[index] ?? []) {
+      if (tried.has(rule)) continue;
+      tried.add(rule);
+      const holder = takenBy.get(rule);
+      if (holder !== undefined && !place(holder, tried)) continue;
+      takenBy.set(rule, index);
+      return true;
+    }
+    return false;
+  };
+  return candidates.every((_, index) => place(index, new Set()));
 }
