@@ -241,6 +241,22 @@ describe('Android’s devices', () => {
   });
 });
 
+describe('a connector whose policy', () => {
+  it('renews by certificate renews Android’s devices without a challenge', async () => {
+    await using _ = await policy({ Renewal: { Mode: 'CERTIFICATE', WindowPercent: 100 } });
+    const device = new AndroidDevice({ transport: 'POST' });
+    const current = await device.enrol(request());
+    const { certificate } = await device.renew(request({ challenge: undefined, privateKey: rsaKey('renewed') }), current);
+    assert.ok(!certificate.publicKey.equals(current.certificate.publicKey));
+  });
+
+  it('has GetCACert answer the RA’s certificate alone serves Apple’s devices, and not Windows, which looks for the CA', async () => {
+    await using _ = await policy({ GetCaCert: 'RA_CERTIFICATE' });
+    for (const variant of ['iOS', 'macOS'] as const) await new AppleDevice(variant).enrol(request());
+    await assert.rejects(windows().enrol(request()), new ClientComplaint('The hash value is not correct.'));
+  });
+});
+
 describe('Cisco IOS', () => {
   it('speaks HTTP/1.0, breaks its base64 after 64 characters and sends each request twice', async () => {
     const router = new CiscoRouter('modern');

@@ -7,11 +7,12 @@ import { type ContentCipher, createSigner, type Digest } from '../../src/base/pk
 import { octetString, printableString } from '../../src/base/pki/der.ts';
 import { encodeEnvelopedData, type KeyPair, type KeyTransport } from '../../src/base/pki/enveloped-data.ts';
 import { Oid } from '../../src/base/pki/oids.ts';
+import { parseCertificationRequest } from '../../src/base/pki/pkcs10.ts';
 import { encodeDegenerate, encodeSignedData, type SignedAttribute } from '../../src/base/pki/signed-data.ts';
 import { type Certificate, type CertificateTemplate, createCertificate } from '../../src/base/pki/x509.ts';
 import { MessageType, PkiStatus } from '../../src/base/scep.ts';
 import { parseGetMessage, rawParameter } from '../../src/fronts/scep/get-message.ts';
-import { openCertificationRequest, parsePkiMessage } from '../../src/fronts/scep/pki-message.ts';
+import { openPkiMessage, parsePkiMessage } from '../../src/fronts/scep/pki-message.ts';
 import { createCaAndRa, laxPolicy } from './pki-fixtures.ts';
 
 /** The parts of a CertRep of SUCCESS. */
@@ -101,7 +102,10 @@ function answerTo(operation: string, message: Uint8Array, keys: Keys): { content
       };
     case 'GetCACert': {
       const certificates = crookedness.certificates ?? [ra.certificate, ca.certificate];
-      return { contentType: 'application/x-x509-ca-ra-cert', octets: encodeDegenerate(certificates.map(({ der }) => der)) };
+      return {
+        contentType: 'application/x-x509-ca-ra-cert',
+        octets: encodeDegenerate({ certificates: certificates.map(({ der }) => der) }),
+      };
     }
     default: {
       const usual = encodeAnswer((crookedness.parts ?? (parts => parts))(usualParts(message, keys)), ca);
@@ -113,7 +117,9 @@ function answerTo(operation: string, message: Uint8Array, keys: Keys): { content
 /** Whoever asks gets a certificate, with whatever algorithms: it is the answer that matters here. */
 function usualParts(source: Uint8Array, { ca, ra, challenges }: Keys): AnswerParts {
   const message = parsePkiMessage(source);
-  const { signer, csr, reply } = openCertificationRequest(message, { keyPairs: [ra], policy: laxPolicy, randomBytes });
+  const options = { requestType: 'PKCSReq', keyPairs: [ra], policy: laxPolicy, randomBytes } as const;
+  const { signer, messageData, reply } = openPkiMessage(message, options);
+  const csr = parseCertificationRequest(messageData);
   const { digest, cipher, keyTransport } = reply;
   challenges.push(...csr.challengePasswords);
   return {
@@ -143,7 +149,7 @@ function encodeAnswer(parts: AnswerParts, ca: KeyPair): Uint8Array {
   const { pkiStatus, recipientNonce, senderNonce, signer, recipient, cipher, keyTransport } = parts;
   const nonce = (type: string, octets: Uint8Array | undefined): SignedAttribute[] =>
     octets === undefined ? [] : [{ type, value: octetString(octets) }];
-  const content = () => encodeDegenerate([createCertificate(parts.certificate, createSigner(ca.privateKey))]);
+  const content = () => encodeDegenerate({ certificates: [createCertificate(parts.certificate, createSigner(ca.privateKey))] });
   return encodeSignedData({
     eContent:
       pkiStatus === 'SUCCESS' ? encodeEnvelopedData({ content: content(), recipient, cipher, keyTransport, randomBytes }) : Buffer.alloc(0),

@@ -121,18 +121,14 @@ export interface CaCertificates {
 /** RFC 8894 section 4.2.1: one certificate as x-x509-ca-cert, or RA and CA as x-x509-ca-ra-cert. */
 export function readCaCertificates(answer: HttpAnswer): CaCertificates {
   requireOk(answer, 'GetCACert');
-  switch (answer.headers['content-type']) {
-    case 'application/x-x509-ca-cert': {
-      const certificate = parseCertificate(answer.body);
-      return { all: [certificate], recipient: certificate };
-    }
-    case 'application/x-x509-ca-ra-cert': {
-      const all = parseSignedData(answer.body).certificates;
-      return { all, recipient: all.find(enciphersKeys) };
-    }
-    default:
-      throw new ClientComplaint(`GetCACert was answered with Content-Type ${answer.headers['content-type']}`);
+  const contentType = answer.headers['content-type'];
+  if (contentType === 'application/x-x509-ca-cert') {
+    const certificate = parseCertificate(answer.body);
+    return { all: [certificate], recipient: certificate };
   }
+  if (contentType !== 'application/x-x509-ca-ra-cert') throw new ClientComplaint(`GetCACert was answered with Content-Type ${contentType}`);
+  const all = parseSignedData(answer.body).certificates;
+  return { all, recipient: all.find(enciphersKeys) };
 }
 
 function enciphersKeys({ extensions }: Certificate): boolean {
@@ -141,7 +137,7 @@ function enciphersKeys({ extensions }: Certificate): boolean {
 }
 
 function requireOk({ statusCode, body }: HttpAnswer, what: string): void {
-  if (statusCode !== 200) throw new ClientComplaint(`${what} was answered with HTTP ${statusCode}: ${body}`);
+  if (statusCode !== 200) throw new ClientComplaint(`${what} was answered with HTTP ${statusCode}: ${String(body)}`);
 }
 
 /** A request that has been sent, and what its answer must match. */
