@@ -3,9 +3,11 @@ import assert from 'node:assert/strict';
 import { connect } from 'node:net';
 import { buffer } from 'node:stream/consumers';
 import { findOpening, type KeyPair, openContent, parseEnvelopedData } from '../../src/base/pki/enveloped-data.ts';
+import { findExtension, parseBasicConstraints } from '../../src/base/pki/extensions.ts';
+import { Oid } from '../../src/base/pki/oids.ts';
 import { parseCertificationRequest } from '../../src/base/pki/pkcs10.ts';
 import { findSignerCertificate, identifies, onlySigner, parseSignedData } from '../../src/base/pki/signed-data.ts';
-import type { Certificate } from '../../src/base/pki/x509.ts';
+import { type Certificate, verifyCertificateSignature } from '../../src/base/pki/x509.ts';
 import { parseGetMessage, rawParameter } from '../../src/fronts/scep/get-message.ts';
 import { type PkiMessage, parsePkiMessage } from '../../src/fronts/scep/pki-message.ts';
 import { type CertRep, decodeCertRep } from './raw-scep-client.ts';
@@ -76,7 +78,17 @@ export function checkCertRep(answer: VectorAnswer, vector: Vector, expected: Exp
   return certificates[0]?.der;
 }
 
-/** For the key of the CSR, and valid. */
+/** Whatever a CSR asks for. */
+const extensionsOfDevices = new Set<string>([
+  Oid.basicConstraints,
+  Oid.keyUsage,
+  Oid.extKeyUsage,
+  Oid.subjectAltName,
+  Oid.subjectKeyIdentifier,
+  Oid.authorityKeyIdentifier,
+]);
+
+/** For the key of the CSR, and with nothing in it that a device must not have. */
 function checkIssued({ certificates }: CertRep, request: PkiMessage, ra: KeyPair): void {
   const [certificate, second] = certificates;
   assert.ok(certificate && !second, 'not exactly one certificate');
@@ -85,6 +97,11 @@ function checkIssued({ certificates }: CertRep, request: PkiMessage, ra: KeyPair
   assert.ok(certificate.publicKey.equals(csr.publicKey), 'the certificate is for another key');
   assert.deepEqual(certificate.subject.der, csr.subject.der);
   assert.deepEqual(certificate.issuer.der, identity('ca').certificate.subject.der);
+  verifyCertificateSignature(certificate, identity('ca').certificate);
+  const unexpected = certificate.extensions.filter(({ oid }) => !extensionsOfDevices.has(oid)).map(({ oid }) => oid);
+  assert.deepEqual(unexpected, [], 'the certificate has extensions that no device is given');
+  const basicConstraints = findExtension(certificate.extensions, Oid.basicConstraints);
+  assert.ok(basicConstraints === undefined || !parseBasicConstraints(basicConstraints).cA, 'the certificate is a CA’s');
 }
 
 function requestOf({ method, target, body }: Vector): PkiMessage {
