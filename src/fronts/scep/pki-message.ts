@@ -24,7 +24,7 @@ import {
 } from '../../base/pki/enveloped-data.ts';
 import { Oid } from '../../base/pki/oids.ts';
 import { type CertificationRequest, parseCertificationRequest } from '../../base/pki/pkcs10.ts';
-import { malformed, PkiError } from '../../base/pki/pki-error.ts';
+import { malformed, PkiError, undecodable } from '../../base/pki/pki-error.ts';
 import {
   encodeDegenerate,
   encodeSignedData,
@@ -111,7 +111,8 @@ function refuseAlgorithms(signerInfo: SignerInfo, { contentEncryptionAlgorithm }
     refused.push(unsupportedAlgorithm(contentEncryptionAlgorithm.oid, 'AES-128-CBC or AES-256-CBC'));
   }
   if (acceptedDigest(signerInfo, policy) === undefined) refused.push(unsupportedAlgorithm(signerInfo.digestAlgorithm.oid, 'SHA-256'));
-  if (refused.length > 0) throw new PkiError('unsupportedAlgorithm', refused.map(({ message }) => message).join(' '));
+  const [first] = refused;
+  if (first !== undefined) throw new PkiError(first.reason, refused.map(({ message }) => message).join(' '), first);
 }
 
 function acceptedDigest({ digestAlgorithm }: SignerInfo, policy: AlgorithmPolicy): Digest | undefined {
@@ -134,7 +135,7 @@ function openUniformly(opening: Opening, randomBytes: (size: number) => Uint8Arr
     // Deliberately without a cause: what went wrong is what nobody may learn.
     csr = undefined;
   }
-  if (csr === undefined || !intact) throw malformed('The request could not be decoded. Please send a valid SCEP request.');
+  if (csr === undefined || !intact) throw undecodable('The request could not be decoded. Please send a valid SCEP request.');
   return csr;
 }
 
