@@ -8,8 +8,8 @@ import { parseCertificate } from '../../src/base/pki/x509.ts';
 
 export const worldDirectory = join(import.meta.dirname, '../vectors/world');
 
-/** The world's clock stands still at this instant. */
-export const worldNow = Date.UTC(2026, 10, 26, 12);
+/** The world's clock stands still at this instant: within the hour for which scepclient's captured certificate is good. */
+export const worldNow = Date.UTC(2026, 10, 26, 2);
 
 export interface IdentitySpec {
   subject: string;

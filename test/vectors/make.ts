@@ -3,16 +3,33 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Vector, vectorsDirectory, writeVector } from '../support/vector-file.ts';
 import { algorithms } from './made/algorithms.ts';
+import { approval } from './made/approval.ts';
 import { cms } from './made/cms.ts';
 import { csr } from './made/csr.ts';
 import { encoding } from './made/encoding.ts';
 import { envelope } from './made/envelope.ts';
 import { get } from './made/get.ts';
 import { http } from './made/http.ts';
+import { policy } from './made/policy.ts';
+import { query } from './made/query.ts';
+import { renewal } from './made/renewal.ts';
 import { transaction } from './made/transaction.ts';
 import { type Draft, type Drafts, Maker } from './maker.ts';
 
-const groups: Record<string, Drafts> = { algorithms, cms, csr, encoding, envelope, get, http, transaction };
+const groups: Record<string, Drafts> = {
+  algorithms,
+  approval,
+  cms,
+  csr,
+  encoding,
+  envelope,
+  get,
+  http,
+  policy,
+  query,
+  renewal,
+  transaction,
+};
 
 for (const [group, drafts] of Object.entries(groups)) {
   for (const [name, draft] of Object.entries(drafts)) make(`${group}/${name}`, draft);

@@ -64,7 +64,9 @@ export function unreadable(reason: string) {
 /** From the unwrapping of the key to the last octet of the CSR there is one answer. */
 export const undecodable = refused('badRequest', 'The request could not be decoded. Please send a valid SCEP request.');
 
-interface MessageParts extends RequestParts {
+interface MessageParts extends Omit<RequestParts, 'challenge'> {
+  /** Null: none. */
+  challenge?: Uint8Array | null;
   /** Who signs; its key is also that of the CSR unless `csrKey` names another. */
   signer?: IdentityName;
   csrKey?: IdentityName;
@@ -114,8 +116,9 @@ export class Maker {
       csrAttributes = [],
     } = parts;
     const requested = extensions.length > 0 ? [extensionRequest(...extensions)] : [];
+    const attributes = [...(challenge === null ? [] : [challenge]), ...requested, ...csrAttributes];
     const subject = `CN=${this.#seed.replace(/^.*\//, '').slice(0, 60)},O=Example`;
-    return encodeCsr({ key: this.key(csrKey), subject, attributes: [challenge, ...requested, ...csrAttributes], ...parts.csrParts });
+    return encodeCsr({ key: this.key(csrKey), subject, attributes, ...parts.csrParts });
   }
 
   /** A pkcsPKIEnvelope for the connector's RA. */

@@ -1,4 +1,5 @@
 /** Algorithms: what every connector takes, what it answers with badAlg, and the keys that nothing can be encrypted to. */
+import { sign } from 'node:crypto';
 import {
   type ContentCipherName,
   contentCiphers,
@@ -23,6 +24,11 @@ function taken(cipher: ContentCipherName, digest: DigestName): Draft {
 
 function refusedAlgorithms(stands: string, reason: string, cipher: ContentCipherName, digest: DigestName): Draft {
   return { ...taken(cipher, digest), ...refused('badAlg', reason), stands };
+}
+
+/** What the policy of the connector `legacy` allows, and what no policy can. */
+function takenByLegacy(cipher: ContentCipherName, digest: DigestName): Draft {
+  return { ...taken(cipher, digest), stands: `B2: ${cipher} and ${digest}, where the connector allows it`, connector: 'legacy' };
 }
 
 /** AES by another name. */
@@ -73,5 +79,30 @@ export const algorithms: Drafts = {
       whole[whole.indexOf(oid) + oid.length - 1] = 99;
       return maker.request({ eContent: whole });
     },
+  },
+  'legacy-des-sha1': takenByLegacy('DES-CBC', 'SHA-1'),
+  'legacy-3des-sha1': takenByLegacy('3DES-CBC', 'SHA-1'),
+  'legacy-3des-sha256': takenByLegacy('3DES-CBC', 'SHA-256'),
+  'legacy-aes-sha1': takenByLegacy('AES-128-CBC', 'SHA-1'),
+  'legacy-aes-sha256': takenByLegacy('AES-128-CBC', 'SHA-256'),
+  'legacy-md5': {
+    stands: 'F.22: MD5, which no policy allows',
+    connector: 'legacy',
+    ...refused('badAlg', 'Unsupported algorithm: 1.2.840.113549.2.5 (MD5). Use SHA-256.'),
+    make: maker => maker.request({ signing: { digest: { ...digests['SHA-256'], oid: '1.2.840.113549.2.5' } } }),
+  },
+  'legacy-csr-sha1': {
+    stands: 'B2: a CSR signed with SHA-1, where the connector allows it',
+    connector: 'legacy',
+    ...success,
+    make: maker =>
+      maker.request({
+        csrParts: {
+          signer: {
+            algorithm: encodeAlgorithmIdentifier('1.2.840.113549.1.1.5'),
+            sign: data => sign('sha1', data, maker.key('device')),
+          },
+        },
+      }),
   },
 };

@@ -68,7 +68,11 @@ export const cms: Drafts = {
     },
   },
   'no-signer-info': { stands: 'F.8: no SignerInfo', ...oneSigner, make: maker => withSignedData(maker, { signerInfos: [] }) },
-  'certs-only': { stands: 'F.8: a degenerate SignedData', ...oneSigner, make: () => encodeDegenerate([device.certificate.der]) },
+  'certs-only': {
+    stands: 'F.8: a degenerate SignedData',
+    ...oneSigner,
+    make: () => encodeDegenerate({ certificates: [device.certificate.der] }),
+  },
 
   'transactionID-twice': {
     stands: 'F.x: duplicate transactionID attribute',
@@ -167,7 +171,7 @@ export const cms: Drafts = {
   },
   'attributes-unsigned': {
     stands: 'F.8: SCEP’s attributes among the unsigned ones',
-    ...unreadable('messageType is missing'),
+    expect: { statusCode: 400 },
     make(maker) {
       const eContent = maker.envelope(maker.csr());
       const unsignedAttrs = contextConstructed(1, ...maker.attributes());

@@ -118,6 +118,6 @@ export const encoding: Drafts = {
   'eContent-signedData': {
     stands: 'B21: a SignedData in place of the pkcsPKIEnvelope',
     ...refused('badRequest', `The request is refused: a ContentInfo of type ${Oid.signedData} where ${Oid.envelopedData} must be.`),
-    make: maker => maker.request({ eContent: encodeDegenerate([device.certificate.der]) }),
+    make: maker => maker.request({ eContent: encodeDegenerate({ certificates: [device.certificate.der] }) }),
   },
 };

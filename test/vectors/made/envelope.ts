@@ -148,10 +148,16 @@ export const envelope: Drafts = {
     make: maker => maker.request({ ra: 'ra-two-new' }),
   },
   'two-ra-old': {
-    stands: 'F.x: RA during rotation (old key still decrypts)',
+    stands: 'F.x: expired RA during rotation (old key still decrypts), before its certificate ends',
     connector: 'two-ra',
     ...success,
     make: maker => maker.request({ ra: 'ra-two-old' }),
+  },
+  'two-ra-expired': {
+    stands: 'F.x: expired RA during rotation, a day after its certificate has ended: the device is told to fetch the new one',
+    connector: 'two-ra',
+    ...notOurs,
+    make: maker => maker.request({ ra: 'ra-two-expired' }),
   },
   'two-ra-both': {
     stands: 'A.5: encrypted to both RA keys, the old one first',
@@ -261,7 +267,9 @@ export const envelope: Drafts = {
   'content-text': sealed('F.1: text inside', () => ({ content: Buffer.from('-----BEGIN CERTIFICATE REQUEST-----') })),
   'content-noise': sealed('F.1: noise inside', maker => ({ content: maker.random(600) })),
   'content-certificate': sealed('F.1: a certificate inside', () => ({ content: certificate('device').der })),
-  'content-certs-only': sealed('F.1: a degenerate SignedData inside', () => ({ content: encodeDegenerate([certificate('device').der]) })),
+  'content-certs-only': sealed('F.1: a degenerate SignedData inside', () => ({
+    content: encodeDegenerate({ certificates: [certificate('device').der] }),
+  })),
   'content-half-a-csr': sealed('F.1: half a CSR inside', maker => ({ content: maker.csr().subarray(0, 300) })),
   'content-csr-and-more': sealed('F.1: a CSR and more inside', maker => ({ content: Buffer.concat([maker.csr(), Buffer.of(0)]) })),
   'content-nested-10000': sealed('F.x: 10 000 nested indefinite lengths inside', () => ({

@@ -3,7 +3,8 @@ import { http as answered, type Draft, type Drafts, success } from '../maker.ts'
 
 const capabilities = (stands: string, target: string): Draft => ({ stands, ...answered(200), method: 'GET', target });
 const posted = (stands: string, target: string): Draft => ({ stands, ...success, make: maker => maker.request(), target });
-const unknownOperation = answered(400, 'The operation must be GetCACaps, GetCACert or PKIOperation.');
+/** The text names the operations that there are, which grow. */
+const unknownOperation = answered(400);
 const host = ['Host', 'scep.example.com'] as const;
 const close = ['Connection', 'close'] as const;
 

@@ -102,7 +102,7 @@ export const transaction: Drafts = {
   'type-200-digits': withType('F.20: a messageType of 200 digits', '1'.repeat(200)),
   'type-absent': {
     stands: 'F.x: messageType absent',
-    ...unreadable('messageType is missing'),
+    ...refused('badRequest'),
     make: maker => maker.request({ messageType: null }),
   },
   'type-utf8': {
