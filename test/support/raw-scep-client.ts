@@ -85,6 +85,8 @@ export interface CertRep {
   cipher?: string;
   keyTransport?: string;
   certificates: readonly Certificate[];
+  /** What was in the envelope: a degenerate SignedData. */
+  messageData?: Uint8Array;
 }
 
 /** Verifies and reads an answer to `device`. */
@@ -116,7 +118,10 @@ function keyOf<T extends Record<string, string>>(values: T, value: string | unde
   return Object.keys(values).find(key => values[key] === value);
 }
 
-function openEnvelope(eContent: Uint8Array | undefined, device: KeyPair): Pick<CertRep, 'cipher' | 'keyTransport' | 'certificates'> {
+function openEnvelope(
+  eContent: Uint8Array | undefined,
+  device: KeyPair,
+): Pick<CertRep, 'cipher' | 'keyTransport' | 'certificates' | 'messageData'> {
   if (eContent === undefined) return { certificates: [] };
   const opening = findOpening(parseEnvelopedData(eContent), [device]);
   const { keyTransport } = opening;
@@ -126,6 +131,7 @@ function openEnvelope(eContent: Uint8Array | undefined, device: KeyPair): Pick<C
     cipher: opening.cipher.name,
     keyTransport: keyTransport.scheme === 'OAEP' ? `OAEP ${algorithmName(keyTransport.digest.oid)}` : 'PKCS1',
     certificates: parseSignedData(content).certificates,
+    messageData: content,
   };
 }
 
