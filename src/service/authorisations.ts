@@ -1,7 +1,7 @@
 /** Who may enrol: whoever holds a challenge of the connector, or, where its policy says so, a certificate that it issued and that is now renewed. */
 import { findCertificate, findCertificateByFingerprint } from '../backends/store/certificates.ts';
 import { listChallengeMacs } from '../backends/store/challenges.ts';
-import type { CertificateRow, Database, Query } from '../backends/store/database.ts';
+import type { CertificateRow, Database, Query, TransactionRow } from '../backends/store/database.ts';
 import { claimDynamicChallenge } from '../backends/store/dynamic-challenges.ts';
 import { countRenewals } from '../backends/store/transactions.ts';
 import { digests, resolveSignatureAlgorithm, unsupportedAlgorithm } from '../base/pki/algorithms.ts';
@@ -31,10 +31,7 @@ export type Authorisation =
   | { by: 'renewal'; certificateId: string };
 
 const signerExpired = failure('badMessageCheck', 'The certificate included in the request is expired.', { code: 'signerExpired' });
-const renewedTooOften = failure(
-  'badRequest',
-  `The certificate was renewed ${authorisationLimits.renewalsPerCertificateMax} times already.`,
-);
+const renewedTooOften = `The certificate was renewed ${authorisationLimits.renewalsPerCertificateMax} times already`;
 const invalidChallenge = refuseChallenge('is invalid');
 
 function refuseChallenge(what: string): Failure {
@@ -58,9 +55,14 @@ export class Authorisations {
 
   /**
    * Proof of possession first: a guess at the password costs the guesser a key and a signature. Then the certificate being renewed, if there is one
-   * and the policy renews, and else the challenge. Throws PkiError, and ThrottlingException when the source has guessed too often.
+   * and the policy renews, and else the challenge, of which the same request may hold a use since it waited in vain. Throws PkiError, and
+   * ThrottlingException when the source has guessed too often.
    */
-  async authorise(endpoint: EnrolmentEndpoint, request: EnrolmentRequest): Promise<Authorisation | Failure> {
+  async authorise(
+    endpoint: EnrolmentEndpoint,
+    request: EnrolmentRequest,
+    ended: TransactionRow | undefined,
+  ): Promise<Authorisation | Failure> {
     const { policy } = endpoint;
     const issued = await this.#findIssued(endpoint, request.signer);
     const refusal = this.#checkSigner(request, issued) ?? checkProofOfPossession(endpoint, request);
@@ -69,7 +71,7 @@ export class Authorisations {
     if (renewal !== undefined && !('pkiStatus' in renewal)) return renewal;
     // Apple devices renew with the challenge of their profile, whatever the signer is.
     if (renewal !== undefined && request.csr.challengePasswords.length === 0) return renewal;
-    return this.#checkChallenge(endpoint, request);
+    return this.#checkChallenge(endpoint, request, ended);
   }
 
   /** Takes what the authorisation is good for, within the transaction that records what it is for. False when it is not good any more. */
@@ -155,7 +157,11 @@ export class Authorisations {
     return { by: 'renewal', certificateId: issued.certificate_id };
   }
 
-  async #checkChallenge(endpoint: EnrolmentEndpoint, { csr, source }: EnrolmentRequest): Promise<Authorisation | Failure> {
+  async #checkChallenge(
+    endpoint: EnrolmentEndpoint,
+    { csr, source }: EnrolmentRequest,
+    ended: TransactionRow | undefined,
+  ): Promise<Authorisation | Failure> {
     const { challenges, dynamicChallenges, failureLimits } = this.#parts;
     const { connectorId } = endpoint;
     const [password, second] = csr.challengePasswords;
@@ -176,7 +182,8 @@ export class Authorisations {
     }
     // Whoever knows the password may know what became of it.
     if (dynamic.expires_at <= this.#parts.system.now()) return refuseChallenge('has expired');
-    if (dynamic.uses_claimed >= dynamic.uses) return refuseChallenge('was used as often as it may be');
+    const heldByItself = ended?.dynamic_challenge_id === dynamic.dynamic_challenge_id && ended.status !== 'SUCCESS' ? 1 : 0;
+    if (dynamic.uses_claimed - heldByItself >= dynamic.uses) return refuseChallenge('was used as often as it may be');
     return (
       checkBounds(dynamic.bounds, csr, issuedExtKeyUsage(csr)) ?? {
         by: 'dynamicChallenge',

@@ -6,7 +6,11 @@ import { findConnectorById, updateEnrolmentPolicy } from '../../src/backends/sto
 import { releaseDynamicChallenge } from '../../src/backends/store/dynamic-challenges.ts';
 import type { EnrolmentPolicy } from '../../src/base/enrolment-policy.ts';
 import { fingerprint } from '../../src/base/pki/x509.ts';
-import { certificateAuthorityArn } from '../../src/base/resources.ts';
+import { certificateAuthorityArn, connectorArn, type Principal } from '../../src/base/resources.ts';
+import { realSystem } from '../../src/base/system.ts';
+import { parseConfig } from '../../src/config.ts';
+import { openInstallation } from '../../src/installation.ts';
+import { DynamicChallenges } from '../../src/service/dynamic-challenges.ts';
 import { enrolmentPolicyOf } from '../../src/service/enrolment-policies.ts';
 import { createApiClient } from './api-client.ts';
 import { accountId, type TemporaryServer } from './temporary-server.ts';
@@ -26,13 +30,14 @@ export async function setEnrolmentPolicy(
   await updateEnrolmentPolicy(database.query, connectorId, { enrolmentPolicy, isRaDue: false, updatedAt: Date.now() });
 }
 
-/** Decides every request that waits, and says how many there were. */
+/** Decides every request that waits, or one, and says how many it were. */
 export async function decideRequests(
   { database }: Pick<TemporaryServer, 'database'>,
   verdict: 'APPROVED' | 'FAILURE',
-  { reason, at = Date.now() }: { reason?: string; at?: number } = {},
+  { reason, at = Date.now(), only }: { reason?: string; at?: number; only?: string | undefined } = {},
 ): Promise<number> {
-  const waiting = await database.query.selectFrom('transactions').selectAll().where('status', '=', 'PENDING').execute();
+  const all = await database.query.selectFrom('transactions').selectAll().where('status', '=', 'PENDING').execute();
+  const waiting = all.filter(row => only === undefined || row.transaction_row_id === only);
   for (const { transaction_row_id, dynamic_challenge_id } of waiting) {
     const isRejected = verdict === 'FAILURE';
     await database.query
@@ -55,6 +60,24 @@ export async function revoke({ database }: Pick<TemporaryServer, 'database'>, { 
   const row = await findCertificateByFingerprint(database.query, fingerprint(raw));
   assert.ok(row);
   assert.ok(await revokeCertificate(database.query, row.certificate_id, { revokedAt: Date.now(), reason: 'KEY_COMPROMISE' }));
+}
+
+/** The password of a new dynamic challenge, good for one use and an hour unless it is asked for otherwise, by a clock that was moved. */
+export async function createDynamicChallenge(
+  { dataDir, connectorId }: Pick<TemporaryServer, 'dataDir' | 'connectorId'>,
+  request: { ExpiresInSeconds?: number; Uses?: number } = {},
+  movedMs = 0,
+): Promise<string> {
+  const { config, secrets } = parseConfig({ SCEP_DATA_DIR: dataDir, SCEP_ACCOUNT: accountId });
+  await using installation = await openInstallation(config, secrets);
+  const system = { ...realSystem, now: () => realSystem.now() + movedMs };
+  const ConnectorArn = connectorArn({ accountId, region }, connectorId);
+  const principal = { accountId } as Principal;
+  const created = await new DynamicChallenges({ ...installation, system, region }).createDynamicChallenge(principal, {
+    ConnectorArn,
+    ...request,
+  });
+  return created.DynamicChallenge.Password;
 }
 
 /** Another connector at the first one's authority, with a challenge. */

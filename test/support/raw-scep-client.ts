@@ -163,18 +163,18 @@ export class RawScepClient {
   readonly ra: Certificate;
   readonly ca: Certificate;
 
-  constructor(endpoint: Endpoint, certificates: readonly Certificate[]) {
+  constructor(endpoint: Endpoint, certificates: readonly Certificate[], device = createDevice()) {
     const [ra, ca] = certificates;
     assert.ok(ra && ca, 'GetCACert gave less than RA and CA');
     this.endpoint = endpoint;
-    this.device = createDevice();
+    this.device = device;
     this.ra = ra;
     this.ca = ca;
   }
 
-  static async connect(endpoint: Endpoint): Promise<RawScepClient> {
+  static async connect(endpoint: Endpoint, device?: KeyPair): Promise<RawScepClient> {
     const { body } = await send(`${endpoint.url}?operation=GetCACert`);
-    return new RawScepClient(endpoint, parseSignedData(body).certificates);
+    return new RawScepClient(endpoint, parseSignedData(body).certificates, device);
   }
 
   /** A CSR with the right challenge. */
