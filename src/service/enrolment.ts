@@ -131,7 +131,7 @@ export class Enrolment {
 
   async #begin(endpoint: EnrolmentEndpoint, request: EnrolmentRequest, ended: TransactionRow | undefined): Promise<EnrolmentOutcome> {
     const issuer = await this.#openIssuer(endpoint);
-    const authorisation = await this.#parts.authorisations.authorise(endpoint, request);
+    const authorisation = await this.#parts.authorisations.authorise(endpoint, request, ended);
     if ('pkiStatus' in authorisation) return authorisation;
     const order = this.#order(endpoint, request, issuer);
     if ('pkiStatus' in order) return order;

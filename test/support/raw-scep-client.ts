@@ -100,6 +100,8 @@ export interface CertRep {
   cipher?: string;
   keyTransport?: string;
   certificates: readonly Certificate[];
+  /** What was in the envelope: a degenerate SignedData. */
+  messageData?: Uint8Array;
 }
 
 /** Verifies and reads an answer to `device`. */
@@ -131,7 +133,10 @@ function keyOf<T extends Record<string, string>>(values: T, value: string | unde
   return Object.keys(values).find(key => values[key] === value);
 }
 
-function openEnvelope(eContent: Uint8Array | undefined, device: KeyPair): Pick<CertRep, 'cipher' | 'keyTransport' | 'certificates'> {
+function openEnvelope(
+  eContent: Uint8Array | undefined,
+  device: KeyPair,
+): Pick<CertRep, 'cipher' | 'keyTransport' | 'certificates' | 'messageData'> {
   if (eContent === undefined) return { certificates: [] };
   const opening = findOpening(parseEnvelopedData(eContent), [device]);
   const { keyTransport } = opening;
@@ -141,6 +146,7 @@ function openEnvelope(eContent: Uint8Array | undefined, device: KeyPair): Pick<C
     cipher: opening.cipher.name,
     keyTransport: keyTransport.scheme === 'OAEP' ? `OAEP ${algorithmName(keyTransport.digest.oid)}` : 'PKCS1',
     certificates: parseSignedData(content).certificates,
+    messageData: content,
   };
 }
 
@@ -172,18 +178,18 @@ export class RawScepClient {
   readonly ra: Certificate;
   readonly ca: Certificate;
 
-  constructor(endpoint: Endpoint, certificates: readonly Certificate[]) {
+  constructor(endpoint: Endpoint, certificates: readonly Certificate[], device = createDevice()) {
     const [ra, ca] = certificates;
     assert.ok(ra && ca, 'GetCACert gave less than RA and CA');
     this.endpoint = endpoint;
-    this.device = createDevice();
+    this.device = device;
     this.ra = ra;
     this.ca = ca;
   }
 
-  static async connect(endpoint: Endpoint): Promise<RawScepClient> {
+  static async connect(endpoint: Endpoint, device?: KeyPair): Promise<RawScepClient> {
     const { body } = await send(`${endpoint.url}?operation=GetCACert`);
-    return new RawScepClient(endpoint, parseSignedData(body).certificates);
+    return new RawScepClient(endpoint, parseSignedData(body).certificates, device);
   }
 
   /** A CSR with the right challenge. */
