@@ -82,12 +82,15 @@ export async function createDynamicChallenge(
   return (DynamicChallenge as { Password: string }).Password;
 }
 
+export function acmPcaClient({ apiUrl, credentialsFile }: Pick<Operated, 'apiUrl' | 'credentialsFile'>): ACMPCA {
+  return new ACMPCA({ endpoint: apiUrl, region, maxRetries: 0, credentials: sharedCredentials(credentialsFile) });
+}
+
 /** Revokes a certificate of the first authority. `serialNumber` is hexadecimal. */
 export async function revoke(server: TemporaryServer, serialNumber: string): Promise<void> {
-  const options = { endpoint: server.apiUrl, region, maxRetries: 0, credentials: sharedCredentials(server.credentialsFile) };
   const CertificateAuthorityArn = await findAuthorityArn(server);
   const RevocationReason = 'KEY_COMPROMISE';
-  await new ACMPCA(options).revokeCertificate({ CertificateAuthorityArn, CertificateSerial: serialNumber, RevocationReason }).promise();
+  await acmPcaClient(server).revokeCertificate({ CertificateAuthorityArn, CertificateSerial: serialNumber, RevocationReason }).promise();
 }
 
 async function findAuthorityArn({ database }: TemporaryServer): Promise<string> {
@@ -95,12 +98,13 @@ async function findAuthorityArn({ database }: TemporaryServer): Promise<string> 
   return certificateAuthorityArn({ accountId, region }, ca_id);
 }
 
-/** Another connector at the first one's authority, with a challenge. */
+/** Another connector, at the first one's authority unless another is named, with a challenge. */
 export async function createConnector(
   server: TemporaryServer,
+  authorityArn?: string,
 ): Promise<Pick<TemporaryServer, 'url' | 'challengePassword' | 'connectorId' | 'database'>> {
   const api = createApiClient(server.apiUrl, server.credentialsFile);
-  const CertificateAuthorityArn = await findAuthorityArn(server);
+  const CertificateAuthorityArn = authorityArn ?? (await findAuthorityArn(server));
   const { ConnectorArn = '' } = await api.createConnector({ CertificateAuthorityArn }).promise();
   const giveUpAt = Date.now() + activeWithinMs;
   let connector = (await api.getConnector({ ConnectorArn }).promise()).Connector;
