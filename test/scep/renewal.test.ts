@@ -160,6 +160,24 @@ describe('a certificate of the connector authorises its own renewal', () => {
     await assertRefused(await enrolled(), { csrParts: { key: newKey, signer } }, 'badMessageCheck', text);
   });
 
+  it('with the very CSR and transactionID that brought it, since whoever signs with it has got it', async () => {
+    const [transactionID, csr] = ['all the same', client.csr({ csrParts: { attributes: [] } })];
+    const withCsr = (device: KeyPair) => client.request({ transactionID, csr, device, messageType: MessageType.RenewalReq });
+    const first = await enrolled();
+    const second = issuedBy(await client.exchange(withCsr(first), first));
+    // Asked for again by the one before it, it is the answer that was lost.
+    assert.deepEqual(issuedBy(await client.exchange(withCsr(first), first)).raw, second.raw);
+    const holder = identity(second);
+    const messages = Array.from({ length: 5 }, () => withCsr(holder));
+    const raws = await Promise.all(messages.map(async message => issuedBy(await client.exchange(message, holder)).raw));
+    for (const raw of raws) assert.deepEqual(raw, raws[0]);
+    assert.notDeepEqual(raws[0], second.raw);
+    // Nor does a poll ask for another.
+    const csrOfPoll = sequence(client.ca.subject.der, holder.certificate.subject.der);
+    const poll = client.request({ transactionID, csr: csrOfPoll, device: holder, messageType: MessageType.CertPoll });
+    assert.deepEqual(issuedBy(await client.exchange(poll, holder)).raw, raws[0]);
+  });
+
   it('and gives the same certificate to the same request', async () => {
     const old = await enrolled();
     const message = renewal(old);
