@@ -1,5 +1,5 @@
 /** What a CSR may become by a connector's policy, pure. A CSR in, the certificate's content or a refusal with its reason out. */
-import { type EnrolmentPolicy, findPurpose, describePurpose } from '../base/enrolment-policy.ts';
+import { describePurpose, type EnrolmentPolicy, findPurpose } from '../base/enrolment-policy.ts';
 import {
   type Extension,
   extKeyUsageExtension,

@@ -20,6 +20,21 @@ export interface Database extends AsyncDisposable {
   revision(): string | undefined;
 }
 
+class GivenUpError extends Error {}
+
+/** A transaction that is undone when `work` answers false. Whether it was kept. */
+export async function attempt(database: Database, work: (query: Query) => Promise<boolean>): Promise<boolean> {
+  try {
+    await database.transaction(async query => {
+      if (!(await work(query))) throw new GivenUpError();
+    });
+    return true;
+  } catch (error) {
+    if (error instanceof GivenUpError) return false;
+    throw error;
+  }
+}
+
 export type StoreErrorReason = 'corrupt' | 'newer' | 'read-only' | 'full' | 'locked' | 'unreachable';
 
 /** The store cannot do its work: an outage, never a verdict on a request. The message is one line that says what to do. */
