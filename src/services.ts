@@ -67,7 +67,8 @@ export function createServices(config: Config, { installation, workers, audit, l
   const revocationLists = new RevocationLists({ ...common, certificateAuthorities });
   const authorityLifecycle = new AuthorityLifecycle({ ...common, certificateAuthorities });
   const quota = quotas.resources.CERTIFICATE_AUTHORITIES;
-  const privateCa = new PrivateCa({ ...common, quota, wakeLifecycle: () => authorityLifecycle.wake() });
+  const wakes = { wakeLifecycle: () => authorityLifecycle.wake(), wakeConnectors: () => lifecycle.wake() };
+  const privateCa = new PrivateCa({ ...common, quota, ...wakes });
   const issuanceQueue = new IssuanceQueue({ ...common, certificateAuthorities });
   const issuance = new CertificateIssuance({ ...common, publicationUrl, issuanceQueue });
   return {

@@ -223,8 +223,26 @@ interface ConnectorSubject {
   connectorId: string;
 }
 
-export function connectorActivated(subject: ConnectorSubject, raCertificate: { serialNumber: string; notAfter: number }): AuditEvent {
-  return { ...serviceEvent, name: 'ConnectorActivated', ...subject, outcome: 'success', detail: raCertificate };
+/** The certificates of a connector's RA keys: one, or one to sign and one to decrypt. */
+interface RaCertificates {
+  serialNumbers: readonly string[];
+  notAfter: number;
+}
+
+export function connectorActivated(subject: ConnectorSubject, { serialNumbers, notAfter }: RaCertificates): AuditEvent {
+  return { ...serviceEvent, name: 'ConnectorActivated', ...subject, outcome: 'success', detail: { serialNumbers, notAfter } };
+}
+
+export function raKeyRenewed(subject: ConnectorSubject, { serialNumbers, notAfter }: RaCertificates): AuditEvent {
+  return { ...serviceEvent, name: 'RaKeyRenewed', ...subject, outcome: 'success', detail: { serialNumbers, notAfter } };
+}
+
+export function raKeyRenewalFailed(
+  subject: ConnectorSubject,
+  reason: string,
+  detail: { statusReason: string; retryAt: number },
+): AuditEvent {
+  return { ...serviceEvent, name: 'RaKeyRenewalFailed', ...subject, outcome: 'failure', reason, detail };
 }
 
 export function connectorFailed(subject: ConnectorSubject, statusReason: string): AuditEvent {
