@@ -160,7 +160,7 @@ describe('CertPoll', () => {
     assert.deepEqual(await client.refusal(poll('unknown')), { failInfo: 'badCertId', failInfoText: waitsNoMore });
   });
 
-  it('by another key, which knows the transactionID, is refused with badCertId (scep.md F.10)', async () => {
+  it('by another key, which knows the transactionID, is refused with badCertId', async () => {
     await held({ transactionID: 'predictable' });
     const thief = createDevice(rsaKey('second'));
     for (const decided of [false, true]) {

@@ -187,7 +187,7 @@ describe('a certificate of the connector authorises its own renewal', () => {
   });
 });
 
-describe('SHA-1 authorises no renewal, though the policy accepts it (scep.md F.22)', () => {
+describe('SHA-1 authorises no renewal, though the policy accepts it', () => {
   const sha1Csr = {
     key: newKey,
     signer: { algorithm: encodeAlgorithmIdentifier('1.2.840.113549.1.1.5'), sign: (data: Uint8Array) => sign('sha1', data, newKey) },
