@@ -1,7 +1,7 @@
 /** strongSwan at connectors whose policies renew by certificate, have requests approved and take legacy algorithms. */
 import assert from 'node:assert/strict';
 import type { X509Certificate } from 'node:crypto';
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
 import { defaultEnrolmentPolicy, type EnrolmentPolicy } from '../../src/base/enrolment-policy.ts';
@@ -141,4 +141,20 @@ describe('strongSwan, where the policy takes legacy algorithms', { skip }, () =>
       await strongSwan.verified(await enrol());
     });
   }
+});
+
+describe('strongSwan, where GetCACert brings the RA’s certificate alone', { skip }, () => {
+  before(start);
+  after(stop);
+
+  it('takes that for an RA that nothing vouches for yet, and enrols with it and the CA that it knows otherwise', async () => {
+    await setEnrolmentPolicy(server, { GetCaCert: 'RA_CERTIFICATE' });
+    const fetched = await strongSwan.pki('--scepca', '--url', server.url, '--caout', 'none.der', '--raout', 'alone.der');
+    assert.equal(fetched.status, 0, fetched.stderr);
+    assert.match(fetched.stderr, /RA cert is untrusted/);
+    assert.deepEqual(await readFile(strongSwan.pathOf('alone.der')), await readFile(strongSwan.pathOf('ra.der')));
+    await strongSwan.verified(
+      await strongSwan.enrol('--password', server.challengePassword, '--cacert-enc', 'alone.der', '--cacert-sig', 'alone.der'),
+    );
+  });
 });
