@@ -126,7 +126,7 @@ export class Authorisations {
   }
 
   /**
-   * RFC 8894 sections 2.5 and 7.9; scep.md F.11: nothing that the old certificate does not have, by SHA-2 alone. Revocation was checked, and expiry but
+   * RFC 8894 sections 2.5 and 7.9: nothing that the old certificate does not have, by SHA-2 alone. Revocation was checked, and expiry but
    * for the tolerance, which is for clocks of devices: this certificate's end was set by ours.
    */
   async #checkRenewal(

@@ -96,7 +96,8 @@ export class Enrolment {
     switch (seen.status) {
       case 'SUCCESS': {
         const certificate = await this.#parts.certificates.getCertificate(certificateIdOf(seen));
-        return this.#isFresh(certificate) ? this.#success(endpoint, certificate) : undefined;
+        const isRenewed = request.csr !== undefined && Buffer.compare(certificate.certificate, request.signer.der) === 0;
+        return this.#isFresh(certificate) && !isRenewed ? this.#success(endpoint, certificate) : undefined;
       }
       case 'PENDING':
         return this.#isOver(endpoint, seen.requested_at) ? undefined : { pkiStatus: 'PENDING' };
@@ -119,7 +120,8 @@ export class Enrolment {
   /**
    * A lost answer is asked for again within minutes or days. Once half of the certificate's life is over it is a renewal that looks the same, as
    * strongSwan's does, whose transactionID and CSR follow from the key: to answer with the old certificate would let the device run out of time. Nor
-   * is a revoked one of any use to it.
+   * is a revoked one of any use to it. Whoever signs with the certificate has got it and wants another at any time, as scepclient does, which sends
+   * the CSR that it keeps.
    */
   #isFresh({ createdAt, notAfter, isRevoked }: IssuedCertificate): boolean {
     return !isRevoked && this.#parts.system.now() < (createdAt + notAfter) / 2;

@@ -10,7 +10,7 @@ import { parseNameString } from '../../src/base/pki/name.ts';
 import { parseCertificate } from '../../src/base/pki/x509.ts';
 import { MessageType } from '../../src/base/scep.ts';
 import { enrolmentLimits } from '../../src/service/enrolment.ts';
-import { createDynamicChallenge, decideRequests, setEnrolmentPolicy } from '../support/operator.ts';
+import { approveWaiting, createDynamicChallenge, rejectWaiting, setEnrolmentPolicy } from '../support/operator.ts';
 import { rsaKey } from '../support/pki-fixtures.ts';
 import { type CertRep, issuanceIn, issuedBy, RawScepClient, type RequestParts } from '../support/raw-scep-client.ts';
 import { challengePassword, createDevice } from '../support/scep-messages.ts';
@@ -21,8 +21,6 @@ const waitsNoMore = 'There is no request of this transaction that waits, or it w
 
 let server: TemporaryServer;
 let client: RawScepClient;
-/** How far the server's clock was moved. */
-let movedMs = 0;
 before(async () => {
   server = await startTemporaryServer();
   client = await RawScepClient.connect(server, createDevice(rsaKey('device'), { notAfter: Date.now() + 60 * dayMs }));
@@ -32,14 +30,6 @@ beforeEach(async () => {
   await setEnrolmentPolicy(server, { ...defaultEnrolmentPolicy, Approval: { Mode: 'MANUAL', ExpiresInDays: 2 } });
 });
 after(() => server[Symbol.asyncDispose]());
-
-function pass(ms: number): void {
-  server.advance(ms);
-  movedMs += ms;
-}
-
-const decide = (verdict: 'APPROVED' | 'FAILURE', reason?: string) =>
-  decideRequests(server, verdict, { at: Date.now() + movedMs, ...(reason !== undefined && { reason }) });
 
 /** A CertPoll of the transaction. */
 function poll(transactionID: string, device: KeyPair = client.device): Uint8Array {
@@ -91,17 +81,17 @@ describe('a request at a connector that has approvals', () => {
     const message = client.request();
     const answers = await Promise.all(Array.from({ length: 20 }, () => client.exchange(message)));
     assert.ok(answers.every(({ pkiStatus }) => pkiStatus === 'PENDING'));
-    assert.equal(await decide('APPROVED'), 1);
+    assert.equal(await approveWaiting(server), 1);
   });
 
   for (const [name, fetch] of [
-    ['CertPoll', (_: Uint8Array) => poll('approved')],
+    ['CertPoll', () => poll('approved')],
     ['its PKCSReq again', (message: Uint8Array) => message],
   ] as const) {
     it(`gets its certificate by ${name} once it is approved, and the same one by whatever it sends then`, async () => {
       const message = await held({ transactionID: 'approved' });
       const issued = await issuanceIn(server.database);
-      assert.equal(await decide('APPROVED'), 1);
+      assert.equal(await approveWaiting(server), 1);
       assert.deepEqual(await issuanceIn(server.database), issued);
       const certificate = issuedBy(await client.exchange(fetch(message)));
       assert.equal(certificate.subject, 'O=Example\nCN=printer-7');
@@ -112,13 +102,13 @@ describe('a request at a connector that has approvals', () => {
         .where('name', '=', 'CertificateIssued')
         .orderBy('event_id', 'desc')
         .executeTakeFirstOrThrow();
-      assert.deepEqual(JSON.parse(detail).authorisation, { by: 'approval', decidedBy: 'arn:aws:iam::000000000000:user/operator' });
+      assert.deepEqual(JSON.parse(detail).authorisation, { by: 'approval', decidedBy: 'arn:aws:iam::000000000000:user/administrator' });
     });
   }
 
   it('gets one certificate when many polls come at once after the approval', async () => {
     await held({ transactionID: 'many polls' });
-    await decide('APPROVED');
+    await approveWaiting(server);
     const { certificates } = await issuanceIn(server.database);
     const raws = await Promise.all(Array.from({ length: 10 }, async () => issuedBy(await ask('many polls')).raw));
     for (const raw of raws) assert.deepEqual(raw, raws[0]);
@@ -127,7 +117,7 @@ describe('a request at a connector that has approvals', () => {
 
   it('is told the operator’s reason when it is rejected, by CertPoll and by its PKCSReq again', async () => {
     const message = await held({ transactionID: 'rejected' });
-    await decide('FAILURE', 'Not our printer.');
+    await rejectWaiting(server, 'Not our printer.');
     for (const again of [poll('rejected'), message]) {
       assert.deepEqual(await client.refusal(again), { failInfo: 'badRequest', failInfoText: 'Not our printer.' });
     }
@@ -137,7 +127,7 @@ describe('a request at a connector that has approvals', () => {
 
   it('is issued by the policy at the time of the issue, which may not give it any more what it asks for', async () => {
     await held({ transactionID: 'changed' });
-    await decide('APPROVED');
+    await approveWaiting(server);
     await setEnrolmentPolicy(server, { Keys: { RsaBitsMin: 4096, RsaBitsMax: 8192, Curves: [] } });
     assert.equal((await client.refusal(poll('changed'))).failInfo, 'badAlg');
     await setEnrolmentPolicy(server, { Keys: { RsaBitsMin: 2048, RsaBitsMax: 8192, Curves: [] } });
@@ -154,7 +144,7 @@ describe('a request at a connector that has approvals', () => {
   it('needs no approval when a certificate that was approved renews itself', async () => {
     await setEnrolmentPolicy(server, { Renewal: { Mode: 'CERTIFICATE', WindowPercent: 100 } });
     const message = await held();
-    await decide('APPROVED');
+    await approveWaiting(server);
     const device = { certificate: parseCertificate(issuedBy(await client.exchange(message)).raw), privateKey: client.device.privateKey };
     const renewal = client.request({
       device,
@@ -170,11 +160,11 @@ describe('CertPoll', () => {
     assert.deepEqual(await client.refusal(poll('unknown')), { failInfo: 'badCertId', failInfoText: waitsNoMore });
   });
 
-  it('by another key, which knows the transactionID, is refused with badCertId (scep.md F.10)', async () => {
+  it('by another key, which knows the transactionID, is refused with badCertId', async () => {
     await held({ transactionID: 'predictable' });
     const thief = createDevice(rsaKey('second'));
     for (const decided of [false, true]) {
-      if (decided) await decide('APPROVED');
+      if (decided) await approveWaiting(server);
       assert.deepEqual(await client.refusal(poll('predictable', thief), thief), { failInfo: 'badCertId', failInfoText: waitsNoMore });
     }
     issuedBy(await ask('predictable'));
@@ -183,7 +173,7 @@ describe('CertPoll', () => {
 
   it('may come from a new certificate for the same key', async () => {
     await held({ transactionID: 'made anew' });
-    await decide('APPROVED');
+    await approveWaiting(server);
     const device = createDevice();
     issuedBy(await client.exchange(poll('made anew', device), device));
   });
@@ -201,13 +191,12 @@ describe('CertPoll', () => {
 
   it('is about the request that came last, where a transactionID is used again, whatever an operator decides of the one before', async () => {
     await held({ transactionID: 'used again', csrParts: { subject: 'CN=first' } });
-    pass(1000);
+    server.advance(1000);
     await held({ transactionID: 'used again', csrParts: { subject: 'CN=second' } });
-    const rows = await server.database.query.selectFrom('transactions').selectAll().orderBy('requested_at').execute();
-    pass(1000);
-    await decideRequests(server, 'FAILURE', { at: Date.now() + movedMs, only: rows[0]?.transaction_row_id });
+    server.advance(1000);
+    await rejectWaiting(server, 'Not this one.', ({ Subject }) => Subject === 'CN=first');
     assert.equal((await ask('used again')).pkiStatus, 'PENDING');
-    await decide('APPROVED');
+    await approveWaiting(server);
     assert.equal(issuedBy(await ask('used again')).subject, 'CN=second');
   });
 
@@ -221,29 +210,29 @@ describe('CertPoll', () => {
 describe('the days that the policy gives', () => {
   it('end a request that nobody decided: polled it is unknown, sent again it waits again', async () => {
     const message = await held({ transactionID: 'undecided' });
-    pass(2 * dayMs - 60_000);
+    server.advance(2 * dayMs - 60_000);
     assert.equal((await ask('undecided')).pkiStatus, 'PENDING');
-    pass(60_000);
+    server.advance(60_000);
     assert.deepEqual(await client.refusal(poll('undecided')), { failInfo: 'badCertId', failInfoText: waitsNoMore });
     assert.equal((await client.exchange(message)).pkiStatus, 'PENDING');
     assert.equal((await ask('undecided')).pkiStatus, 'PENDING');
-    assert.equal(await decide('APPROVED'), 1);
+    assert.equal(await approveWaiting(server), 1);
     issuedBy(await ask('undecided'));
   });
 
   it('begin anew with the approval, and then end it', async () => {
     const message = await held({ transactionID: 'not fetched' });
-    pass(dayMs);
-    await decide('APPROVED');
-    pass(2 * dayMs);
+    server.advance(dayMs);
+    await approveWaiting(server);
+    server.advance(2 * dayMs);
     assert.deepEqual(await client.refusal(poll('not fetched')), { failInfo: 'badCertId', failInfoText: waitsNoMore });
     assert.equal((await client.exchange(message)).pkiStatus, 'PENDING');
   });
 
   it('end a rejection too, after which the same request may wait again', async () => {
     const message = await held({ transactionID: 'rejected once' });
-    await decide('FAILURE', 'Not yet.');
-    pass(2 * dayMs);
+    await rejectWaiting(server, 'Not yet.');
+    server.advance(2 * dayMs);
     assert.equal((await client.exchange(message)).pkiStatus, 'PENDING');
   });
 });
@@ -254,36 +243,36 @@ describe('the challenge of a request that waits', () => {
     const { query } = server.database;
     const challenges = await query.selectFrom('challenges').selectAll().execute();
     await deleteChallengesOf(query, server.connectorId);
-    await decide('APPROVED');
+    await approveWaiting(server);
     issuedBy(await ask('without its challenge'));
     await query.insertInto('challenges').values(challenges).execute();
   });
 
   it('is used, when it is a dynamic one', async () => {
-    const challenge = challengePassword(await createDynamicChallenge(server, {}, movedMs));
+    const challenge = challengePassword(await createDynamicChallenge(server));
     const message = await held({ challenge, transactionID: 'first' });
     const used = 'The challenge password was used as often as it may be.';
     assert.equal((await client.refusal(client.request({ challenge }))).failInfoText, used);
-    await decide('APPROVED');
+    await approveWaiting(server);
     issuedBy(await client.exchange(message));
     assert.equal((await client.refusal(client.request({ challenge }))).failInfoText, used);
   });
 
   it('can be used again once the request is rejected', async () => {
-    const challenge = challengePassword(await createDynamicChallenge(server, {}, movedMs));
+    const challenge = challengePassword(await createDynamicChallenge(server));
     await held({ challenge });
-    await decide('FAILURE');
+    await rejectWaiting(server);
     await held({ challenge });
     assert.equal(await usesClaimed(), 1);
   });
 
   it('is still that request’s own when nobody decided it in time and it is sent again', async () => {
-    const challenge = challengePassword(await createDynamicChallenge(server, { ExpiresInSeconds: 10 * 86_400 }, movedMs));
+    const challenge = challengePassword(await createDynamicChallenge(server, { ExpiresInSeconds: 10 * 86_400 }));
     const message = await held({ challenge, transactionID: 'in vain' });
-    pass(2 * dayMs);
+    server.advance(2 * dayMs);
     assert.equal((await client.exchange(message)).pkiStatus, 'PENDING');
     assert.equal(await usesClaimed(), 1);
-    await decide('APPROVED');
+    await approveWaiting(server);
     issuedBy(await client.exchange(message));
     assert.equal(await usesClaimed(), 1);
   });
@@ -302,7 +291,7 @@ describe('the number of requests that wait', () => {
     const row = await query.selectFrom('transactions').selectAll().executeTakeFirstOrThrow();
     const others = Array.from({ length: enrolmentLimits.pendingRequestsMax - 1 }, (_, index) => ({
       ...row,
-      transaction_row_id: randomUUID(),
+      transaction_row_id: index.toString(16).padStart(8, '0') + randomUUID().slice(8),
       transaction_id: `other ${index}`,
     }));
     for (let from = 0; from < others.length; from += 100) {
@@ -316,7 +305,7 @@ describe('the number of requests that wait', () => {
       failInfo: 'badRequest',
       failInfoText: 'Too many requests wait for approval. Try again once an operator has decided some of them.',
     });
-    await decideRequests(server, 'FAILURE', { only: others[0]?.transaction_row_id });
+    await rejectWaiting(server, undefined, ({ TransactionId }) => TransactionId === 'other 7');
     assert.equal((await client.exchange(message)).pkiStatus, 'PENDING');
   });
 });

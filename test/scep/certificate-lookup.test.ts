@@ -75,7 +75,7 @@ describe('GetCert', () => {
 describe('GetCRL', () => {
   it('brings the CRL of the connector’s CA among the crls, signed by it, with what is revoked in it', async () => {
     const issued = await client.enrol();
-    await revoke(server, issued);
+    await revoke(server, issued.serialNumber);
     const answer = await client.exchange(lookup(MessageType.GetCRL, parseCertificate(issued.raw).serialNumberDer));
     assert.deepEqual(answer.certificates, []);
     const [crl, second] = contentOf(answer);

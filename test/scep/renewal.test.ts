@@ -160,6 +160,24 @@ describe('a certificate of the connector authorises its own renewal', () => {
     await assertRefused(await enrolled(), { csrParts: { key: newKey, signer } }, 'badMessageCheck', text);
   });
 
+  it('with the very CSR and transactionID that brought it, since whoever signs with it has got it', async () => {
+    const [transactionID, csr] = ['all the same', client.csr({ csrParts: { attributes: [] } })];
+    const withCsr = (device: KeyPair) => client.request({ transactionID, csr, device, messageType: MessageType.RenewalReq });
+    const first = await enrolled();
+    const second = issuedBy(await client.exchange(withCsr(first), first));
+    // Asked for again by the one before it, it is the answer that was lost.
+    assert.deepEqual(issuedBy(await client.exchange(withCsr(first), first)).raw, second.raw);
+    const holder = identity(second);
+    const messages = Array.from({ length: 5 }, () => withCsr(holder));
+    const raws = await Promise.all(messages.map(async message => issuedBy(await client.exchange(message, holder)).raw));
+    for (const raw of raws) assert.deepEqual(raw, raws[0]);
+    assert.notDeepEqual(raws[0], second.raw);
+    // Nor does a poll ask for another.
+    const csrOfPoll = sequence(client.ca.subject.der, holder.certificate.subject.der);
+    const poll = client.request({ transactionID, csr: csrOfPoll, device: holder, messageType: MessageType.CertPoll });
+    assert.deepEqual(issuedBy(await client.exchange(poll, holder)).raw, raws[0]);
+  });
+
   it('and gives the same certificate to the same request', async () => {
     const old = await enrolled();
     const message = renewal(old);
@@ -169,7 +187,7 @@ describe('a certificate of the connector authorises its own renewal', () => {
   });
 });
 
-describe('SHA-1 authorises no renewal, though the policy accepts it (scep.md F.22)', () => {
+describe('SHA-1 authorises no renewal, though the policy accepts it', () => {
   const sha1Csr = {
     key: newKey,
     signer: { algorithm: encodeAlgorithmIdentifier('1.2.840.113549.1.1.5'), sign: (data: Uint8Array) => sign('sha1', data, newKey) },
@@ -202,7 +220,7 @@ describe('the time of a renewal', () => {
       const opensAt = notAfter - (notAfter - notBefore) / 4;
       const text = `The certificate can be renewed from ${new Date(opensAt).toISOString().slice(0, 19)}Z on, not before.`;
       await assertRefused(old, {}, 'badRequest', text);
-      own.advance(opensAt - Date.now() - minuteMs);
+      own.advance(opensAt - own.now() - minuteMs);
       await assertRefused(old, {}, 'badRequest', text);
       await renewed(old, { attributes: withChallenge() });
       assert.equal((await lastAuthorisation())['by'], 'challenge');
@@ -236,7 +254,7 @@ describe('the time of a renewal', () => {
 describe('no renewal is authorised', () => {
   it('by a revoked certificate, with a challenge or without', async () => {
     const old = await enrolled();
-    await revoke(server, { raw: Buffer.from(old.certificate.der) });
+    await revoke(server, old.certificate.serialNumber);
     const text = 'The certificate that signs the request is revoked.';
     for (const attributes of [[], withChallenge()]) await assertRefused(old, { attributes }, 'badMessageCheck', text);
     await assertRefused(old, { csrParts: { key: old.privateKey } }, 'badMessageCheck', text);
@@ -307,7 +325,7 @@ describe('a certificate that is revoked between the look at it and the intent', 
     const authorisations = new Authorisations({ database: server.database } as ConstructorParameters<typeof Authorisations>[0]);
     const claim = () => authorisations.claim(query, {} as EnrolmentEndpoint, { by: 'renewal', certificateId });
     assert.equal(await claim(), true);
-    await revoke(server, { raw: Buffer.from(old.certificate.der) });
+    await revoke(server, old.certificate.serialNumber);
     assert.equal(await claim(), false);
   });
 });

@@ -1,92 +1,110 @@
-/** What an operator does to a connector of a temporary server: sets its policy, decides what waits, revokes a certificate, makes another connector. */
+/** What an operator does to a running server's connectors by its API: sets a policy, decides what waits, makes challenges, connectors and revocations. */
 import assert from 'node:assert/strict';
-import type { X509Certificate } from 'node:crypto';
-import { findCertificateByFingerprint, revokeCertificate } from '../../src/backends/store/certificates.ts';
-import { findConnectorById, updateEnrolmentPolicy } from '../../src/backends/store/connectors.ts';
-import { releaseDynamicChallenge } from '../../src/backends/store/dynamic-challenges.ts';
+import ACMPCA from 'aws-sdk/clients/acmpca.js';
 import type { EnrolmentPolicy } from '../../src/base/enrolment-policy.ts';
-import { fingerprint } from '../../src/base/pki/x509.ts';
-import { certificateAuthorityArn, connectorArn, type Principal } from '../../src/base/resources.ts';
-import { realSystem } from '../../src/base/system.ts';
-import { parseConfig } from '../../src/config.ts';
-import { openInstallation } from '../../src/installation.ts';
-import { DynamicChallenges } from '../../src/service/dynamic-challenges.ts';
-import { enrolmentPolicyOf } from '../../src/service/enrolment-policies.ts';
-import { createApiClient } from './api-client.ts';
+import { certificateAuthorityArn, connectorArn } from '../../src/base/resources.ts';
+import { createApiClient, sharedCredentials } from './api-client.ts';
+import { fetchSigned } from './signed-request.ts';
 import { accountId, type TemporaryServer } from './temporary-server.ts';
 
 const region = 'us-east-1';
 const activeWithinMs = 10_000;
-const decidedBy = `arn:aws:iam::${accountId}:user/operator`;
+const base = '/scep-connector/v1';
+const perPage = 100;
 
-/** The first connector's policy with these sections in place of those that it has. */
-export async function setEnrolmentPolicy(
-  { database, connectorId }: Pick<TemporaryServer, 'database' | 'connectorId'>,
-  change: Partial<EnrolmentPolicy>,
-): Promise<void> {
-  const connector = await findConnectorById(database.query, connectorId);
-  assert.ok(connector);
-  const enrolmentPolicy = JSON.stringify({ ...enrolmentPolicyOf(connector), ...change });
-  await updateEnrolmentPolicy(database.query, connectorId, { enrolmentPolicy, isRaDue: false, updatedAt: Date.now() });
+/** The API of a server, the administrator's access key, and the connector that it is about. */
+export interface Operated {
+  apiUrl: string;
+  credentialsFile: string;
+  connectorId: string;
+  /** The server's clock, where it may have been moved. */
+  now?: () => number;
 }
 
-/** Decides every request that waits, or one, and says how many it were. */
-export async function decideRequests(
-  { database }: Pick<TemporaryServer, 'database'>,
-  verdict: 'APPROVED' | 'FAILURE',
-  { reason, at = Date.now(), only }: { reason?: string; at?: number; only?: string | undefined } = {},
-): Promise<number> {
-  const all = await database.query.selectFrom('transactions').selectAll().where('status', '=', 'PENDING').execute();
-  const waiting = all.filter(row => only === undefined || row.transaction_row_id === only);
-  for (const { transaction_row_id, dynamic_challenge_id } of waiting) {
-    const isRejected = verdict === 'FAILURE';
-    await database.query
-      .updateTable('transactions')
-      .set({
-        status: verdict,
-        decided_by: decidedBy,
-        updated_at: at,
-        reason: reason ?? null,
-        ...(isRejected && { dynamic_challenge_id: null }),
-      })
-      .where('transaction_row_id', '=', transaction_row_id)
-      .execute();
-    if (isRejected && dynamic_challenge_id !== null) await releaseDynamicChallenge(database.query, dynamic_challenge_id);
-  }
+async function call(server: Operated, method: string, path: string, body?: object): Promise<Record<string, unknown>> {
+  const credentials = sharedCredentials(server.credentialsFile);
+  const request = { method, url: `${server.apiUrl}${base}${path}`, ...(body && { body: JSON.stringify(body) }) };
+  const signingDate = new Date(server.now?.() ?? Date.now());
+  const response = await fetchSigned(request, { credentials, region, signingDate });
+  const text = await response.text();
+  assert.ok(response.ok, `${method} ${path}: ${response.status} ${text}`);
+  return text === '' ? {} : (JSON.parse(text) as Record<string, unknown>);
+}
+
+function pathOf({ connectorId }: Operated): string {
+  return `/connectors/${encodeURIComponent(connectorArn({ accountId, region }, connectorId))}`;
+}
+
+/** The connector's policy with these sections in place of those that it has. */
+export async function setEnrolmentPolicy(server: Operated, change: Partial<EnrolmentPolicy>): Promise<void> {
+  const path = `${pathOf(server)}/enrolment-policy`;
+  const { EnrolmentPolicy: policy } = await call(server, 'GET', path);
+  await call(server, 'PUT', path, { EnrolmentPolicy: { ...(policy as EnrolmentPolicy), ...change } });
+}
+
+export interface WaitingRequest {
+  RequestArn: string;
+  TransactionId: string;
+  Subject: string;
+}
+
+export async function listWaiting(server: Operated): Promise<WaitingRequest[]> {
+  const { Requests } = await call(server, 'GET', `/requests?Status=PENDING&MaxResults=${perPage}`);
+  return Requests as WaitingRequest[];
+}
+
+/** Approves every request that waits, and says how many there were. */
+export async function approveWaiting(server: Operated): Promise<number> {
+  const waiting = await listWaiting(server);
+  for (const { RequestArn } of waiting) await call(server, 'POST', `/requests/${encodeURIComponent(RequestArn)}/approval`);
   return waiting.length;
 }
 
-export async function revoke({ database }: Pick<TemporaryServer, 'database'>, { raw }: Pick<X509Certificate, 'raw'>): Promise<void> {
-  const row = await findCertificateByFingerprint(database.query, fingerprint(raw));
-  assert.ok(row);
-  assert.ok(await revokeCertificate(database.query, row.certificate_id, { revokedAt: Date.now(), reason: 'KEY_COMPROMISE' }));
+/** Rejects the requests that wait, those alone that `isMeant`. */
+export async function rejectWaiting(
+  server: Operated,
+  Reason?: string,
+  isMeant: (request: WaitingRequest) => boolean = () => true,
+): Promise<void> {
+  const waiting = (await listWaiting(server)).filter(isMeant);
+  assert.ok(waiting.length > 0, 'nothing waits');
+  for (const { RequestArn } of waiting) {
+    await call(server, 'POST', `/requests/${encodeURIComponent(RequestArn)}/rejection`, Reason === undefined ? {} : { Reason });
+  }
 }
 
-/** The password of a new dynamic challenge, good for one use and an hour unless it is asked for otherwise, by a clock that was moved. */
+/** The password of a new dynamic challenge: good for one use and an hour, unless it is asked for otherwise. */
 export async function createDynamicChallenge(
-  { dataDir, connectorId }: Pick<TemporaryServer, 'dataDir' | 'connectorId'>,
+  server: Operated,
   request: { ExpiresInSeconds?: number; Uses?: number } = {},
-  movedMs = 0,
 ): Promise<string> {
-  const { config, secrets } = parseConfig({ SCEP_DATA_DIR: dataDir, SCEP_ACCOUNT: accountId });
-  await using installation = await openInstallation(config, secrets);
-  const system = { ...realSystem, now: () => realSystem.now() + movedMs };
-  const ConnectorArn = connectorArn({ accountId, region }, connectorId);
-  const principal = { accountId } as Principal;
-  const created = await new DynamicChallenges({ ...installation, system, region }).createDynamicChallenge(principal, {
-    ConnectorArn,
-    ...request,
-  });
-  return created.DynamicChallenge.Password;
+  const { DynamicChallenge } = await call(server, 'POST', `${pathOf(server)}/dynamic-challenges`, request);
+  return (DynamicChallenge as { Password: string }).Password;
 }
 
-/** Another connector at the first one's authority, with a challenge. */
+export function acmPcaClient({ apiUrl, credentialsFile }: Pick<Operated, 'apiUrl' | 'credentialsFile'>): ACMPCA {
+  return new ACMPCA({ endpoint: apiUrl, region, maxRetries: 0, credentials: sharedCredentials(credentialsFile) });
+}
+
+/** Revokes a certificate of the first authority. `serialNumber` is hexadecimal. */
+export async function revoke(server: TemporaryServer, serialNumber: string): Promise<void> {
+  const CertificateAuthorityArn = await findAuthorityArn(server);
+  const RevocationReason = 'KEY_COMPROMISE';
+  await acmPcaClient(server).revokeCertificate({ CertificateAuthorityArn, CertificateSerial: serialNumber, RevocationReason }).promise();
+}
+
+async function findAuthorityArn({ database }: TemporaryServer): Promise<string> {
+  const { ca_id } = await database.query.selectFrom('certificate_authorities').select('ca_id').executeTakeFirstOrThrow();
+  return certificateAuthorityArn({ accountId, region }, ca_id);
+}
+
+/** Another connector, at the first one's authority unless another is named, with a challenge. */
 export async function createConnector(
   server: TemporaryServer,
-): Promise<{ url: string; challengePassword: string; connectorId: string; database: TemporaryServer['database'] }> {
+  authorityArn?: string,
+): Promise<Pick<TemporaryServer, 'url' | 'challengePassword' | 'connectorId' | 'database'>> {
   const api = createApiClient(server.apiUrl, server.credentialsFile);
-  const { ca_id } = await server.database.query.selectFrom('certificate_authorities').select('ca_id').executeTakeFirstOrThrow();
-  const CertificateAuthorityArn = certificateAuthorityArn({ accountId, region }, ca_id);
+  const CertificateAuthorityArn = authorityArn ?? (await findAuthorityArn(server));
   const { ConnectorArn = '' } = await api.createConnector({ CertificateAuthorityArn }).promise();
   const giveUpAt = Date.now() + activeWithinMs;
   let connector = (await api.getConnector({ ConnectorArn }).promise()).Connector;

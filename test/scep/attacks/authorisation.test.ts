@@ -21,7 +21,7 @@ import {
 import { Oid } from '../../../src/base/pki/oids.ts';
 import { failureLimits } from '../../../src/service/failure-limits.ts';
 import { type ChallengeMaker, openChallengeMaker } from '../../support/dynamic-challenges.ts';
-import { decideRequests, setEnrolmentPolicy } from '../../support/operator.ts';
+import { approveWaiting, setEnrolmentPolicy } from '../../support/operator.ts';
 import { issuedBy, RawScepClient, type RequestParts } from '../../support/raw-scep-client.ts';
 import { challengePassword } from '../../support/scep-messages.ts';
 import { startTemporaryServer, type TemporaryServer } from '../../support/temporary-server.ts';
@@ -193,7 +193,7 @@ describe('F.7: a password guessed, or read where it should not be', () => {
     const waiting = client.request();
     answers.push(await client.post(waiting));
     assert.equal(client.decode(answers[3] ?? assert.fail()).pkiStatus, 'PENDING');
-    assert.equal(await decideRequests(server, 'APPROVED'), 1);
+    assert.equal(await approveWaiting(server), 1);
     issuedBy(await client.exchange(waiting));
 
     const names = (await readdir(server.dataDir)).filter(name => name.startsWith('scep.db'));

@@ -10,7 +10,7 @@ import { extKeyUsageExtension, generalName, subjectAltNameExtension } from '../.
 import { Oid } from '../../../src/base/pki/oids.ts';
 import { fingerprint, parseCertificate } from '../../../src/base/pki/x509.ts';
 import { MessageType } from '../../../src/base/scep.ts';
-import { createConnector, decideRequests, revoke, setEnrolmentPolicy } from '../../support/operator.ts';
+import { approveWaiting, createConnector, revoke, setEnrolmentPolicy } from '../../support/operator.ts';
 import { createIdentity, rsaKey } from '../../support/pki-fixtures.ts';
 import { issuanceIn, issuedBy, RawScepClient, type RequestParts } from '../../support/raw-scep-client.ts';
 import { createDevice, extensionRequest } from '../../support/scep-messages.ts';
@@ -87,7 +87,7 @@ describe('F.10: a transaction taken over by whoever knows its identifier', () =>
     const transactionID = 'guessable';
     await setEnrolmentPolicy(server, { Approval: { Mode: 'MANUAL', ExpiresInDays: 1 } });
     assert.equal((await client.exchange(client.request({ transactionID }))).pkiStatus, 'PENDING');
-    assert.equal(await decideRequests(server, 'APPROVED'), 1);
+    assert.equal(await approveWaiting(server), 1);
     const refusal = { failInfo: 'badCertId', failInfoText: waitsNoMore };
     assert.deepEqual(await client.refusal(poll(transactionID, attacker), attacker), refusal);
     issuedBy(await client.exchange(poll(transactionID, client.device)));
@@ -125,7 +125,7 @@ describe('F.11: a renewal by a certificate that must not renew', () => {
   it('is refused: one that is revoked', async () => {
     await setEnrolmentPolicy(server, renewing);
     const issued = await client.enrol();
-    await revoke(server, issued);
+    await revoke(server, issued.serialNumber);
     assert.equal(await reasonOf(identityOf(issued)), 'The certificate that signs the request is revoked.');
   });
 
