@@ -18,12 +18,10 @@ import {
   findOpening,
   type KeyPair,
   type KeyTransport,
-  type Opening,
-  openContent,
   parseEnvelopedData,
 } from '../../base/pki/enveloped-data.ts';
 import { Oid } from '../../base/pki/oids.ts';
-import { type CertificationRequest, parseCertificationRequest } from '../../base/pki/pkcs10.ts';
+import type { CertificationRequest } from '../../base/pki/pkcs10.ts';
 import { malformed, PkiError } from '../../base/pki/pki-error.ts';
 import {
   encodeDegenerate,
@@ -38,6 +36,7 @@ import {
 } from '../../base/pki/signed-data.ts';
 import { type Certificate, parseCertificate } from '../../base/pki/x509.ts';
 import { FailInfo, type FailInfoName, MessageType, PkiStatus, parseNonce, parseTransactionID, readTextAttribute } from '../../base/scep.ts';
+import { openUniformly } from './uniform-opening.ts';
 
 /** A request whose outside can be read: enough to answer with a CertRep, but nothing in it is proven yet. */
 export interface PkiMessage {
@@ -81,7 +80,6 @@ export interface OpenOptions {
   /** Every RA key pair of the connector that still lives. */
   keyPairs: readonly KeyPair[];
   policy: AlgorithmPolicy;
-  randomBytes: (size: number) => Uint8Array;
 }
 
 /** Verifies and decrypts a PKCSReq. Throws PkiError, which `failureOf` turns into a verdict. */
@@ -93,7 +91,7 @@ export function openCertificationRequest(message: PkiMessage, options: OpenOptio
   const signer = findSignerCertificate(signerInfo, signedData.certificates);
   verifySignerInfo(signedData, signerInfo, signer, options.policy);
   const opening = findOpening(enveloped, options.keyPairs);
-  const csr = openUniformly(opening, options.randomBytes);
+  const csr = openUniformly(opening);
   const { keyPair, cipher, keyTransport } = opening;
   return { signer, csr, reply: { keyPair, digest: requireDigest(signerInfo.digestAlgorithm), cipher, keyTransport } };
 }
@@ -117,25 +115,6 @@ function refuseAlgorithms(signerInfo: SignerInfo, { contentEncryptionAlgorithm }
 function acceptedDigest({ digestAlgorithm }: SignerInfo, policy: AlgorithmPolicy): Digest | undefined {
   const digest = digestByOid.get(digestAlgorithm.oid);
   return digest && policy.digests.has(digest.name) ? digest : undefined;
-}
-
-/**
- * From the key's unwrapping to the CSR's last octet there is one answer to every failure, and the steps run to their end whatever fails:
- * see `openContent`.
- */
-function openUniformly(opening: Opening, randomBytes: (size: number) => Uint8Array): CertificationRequest {
-  let csr: CertificationRequest | undefined;
-  let intact = false;
-  try {
-    const opened = openContent(opening, randomBytes);
-    intact = opened.intact;
-    csr = parseCertificationRequest(opened.content);
-  } catch {
-    // Deliberately without a cause: what went wrong is what nobody may learn.
-    csr = undefined;
-  }
-  if (csr === undefined || !intact) throw malformed('The request could not be decoded. Please send a valid SCEP request.');
-  return csr;
 }
 
 /** `certificates` and `recipient`, the request's signer, are DER. */

@@ -32,11 +32,7 @@ export interface OpenOutput {
 /** Throws PkiError, as `openCertificationRequest` does. */
 export function openRequest({ message, keyPairs, policy }: OpenInput): OpenOutput {
   const parsed = keyPairs.map(parseKeyPair);
-  const { signer, csr, reply } = openCertificationRequest(parsePkiMessage(message), {
-    keyPairs: parsed,
-    policy,
-    randomBytes: realSystem.randomBytes,
-  });
+  const { signer, csr, reply } = openCertificationRequest(parsePkiMessage(message), { keyPairs: parsed, policy });
   // The answer is encrypted to the signer's key, so one that cannot be encrypted to is refused before anything is issued.
   if (signer.publicKey.kind !== 'RSA') {
     throw new PkiError('unsupportedAlgorithm', 'The answer can only be encrypted to an RSA key. Sign the request with an RSA key.');
