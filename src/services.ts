@@ -12,6 +12,7 @@ import { CertificateIssuance } from './service/certificate-issuance.ts';
 import { Certificates } from './service/certificates.ts';
 import { Challenges } from './service/challenges.ts';
 import { Connectors } from './service/connectors.ts';
+import { DynamicChallenges } from './service/dynamic-challenges.ts';
 import { Endpoints } from './service/endpoints.ts';
 import { Enrolment } from './service/enrolment.ts';
 import { Events } from './service/events-history.ts';
@@ -45,6 +46,7 @@ export function createServices(config: Config, { installation, workers, audit, l
   const lifecycle = new Lifecycle({ ...common, audit, certificateAuthorities, raKeys, endpoints });
   const connectors = new Connectors({ ...common, endpoints, wakeLifecycle: () => lifecycle.wake() });
   const challenges = new Challenges(common);
+  const dynamicChallenges = new DynamicChallenges(common);
   const enrolment = new Enrolment({ ...common, audit, certificateAuthorities, certificates, challenges, raKeys, endpoints });
   const authorityLifecycle = new AuthorityLifecycle({ ...common, certificateAuthorities });
   const quota = quotas.resources.CERTIFICATE_AUTHORITIES;
@@ -59,6 +61,7 @@ export function createServices(config: Config, { installation, workers, audit, l
     raKeys,
     connectors,
     challenges,
+    dynamicChallenges,
     enrolment,
     privateCa,
     issuance,

@@ -21,24 +21,78 @@ export type FailInfoName = keyof typeof FailInfo;
 /** What the codec's refusals are called in a CertRep. */
 const failInfoByReason: Record<PkiErrorReason, FailInfoName> = {
   malformed: 'badRequest',
+  undecodable: 'badRequest',
   unsupportedAlgorithm: 'badAlg',
+  unsuitableRecipient: 'badAlg',
   badSignature: 'badMessageCheck',
+  noSignerCertificate: 'badMessageCheck',
 };
 
-/** A verdict on a request. `reason` is for the device's operator and the audit trail: it holds no secret. */
+/**
+ * The errors that AWS's connector documents, a name for each (AWS Private CA User Guide, "Troubleshoot Connector for SCEP HTTP errors"). What they are
+ * in HTTP stands in fronts/scep/connector-errors.ts.
+ */
+export type ConnectorErrorCode =
+  | 'issuanceLimitExceeded'
+  | 'notBase64'
+  | 'authorityNotActive'
+  | 'authorityValidityTooShort'
+  | 'signerExpired'
+  | 'invalidCms'
+  | 'connectorNotActive'
+  | 'noValidCertificate'
+  | 'invalidUri'
+  | 'hostHeader'
+  | 'notDecoded'
+  | 'responseNotEncoded'
+  | 'unsupportedAlgorithm'
+  | 'unsupportedMessageType'
+  | 'challengeInvalid'
+  | 'challengeCount'
+  | 'noAzureAccess'
+  | 'azureActionDenied'
+  | 'azureApplicationNotFound'
+  | 'intuneValidationFailed'
+  | 'unsupportedMessageTypeNumber'
+  | 'keyNotSupported'
+  | 'authorityAccessDenied'
+  | 'accountDoesNotExist'
+  | 'authorityDoesNotExist'
+  | 'connectorDoesNotExist'
+  | 'connectorChanged'
+  | 'throttled';
+
+/** `detail` is what AWS's sentence has a place for, such as an OID. */
+export interface ConnectorError {
+  code: ConnectorErrorCode;
+  detail?: string;
+}
+
+/** A verdict on a request. `reason` is for the device's operator and the audit trail: it holds no secret. `error` is what AWS calls it, if it does. */
 export interface Failure {
   pkiStatus: 'FAILURE';
   failInfo: FailInfoName;
   reason: string;
+  error?: ConnectorError;
 }
 
-export function failure(failInfo: FailInfoName, reason: string): Failure {
-  return { pkiStatus: 'FAILURE', failInfo, reason };
+export function failure(failInfo: FailInfoName, reason: string, error?: ConnectorError): Failure {
+  return { pkiStatus: 'FAILURE', failInfo, reason, ...(error && { error }) };
 }
+
+const errorByReason: Record<PkiErrorReason, ConnectorErrorCode> = {
+  malformed: 'invalidCms',
+  undecodable: 'notDecoded',
+  unsupportedAlgorithm: 'unsupportedAlgorithm',
+  unsuitableRecipient: 'responseNotEncoded',
+  badSignature: 'invalidCms',
+  noSignerCertificate: 'noValidCertificate',
+};
 
 /** The codec's refusal as a verdict. Its message is a sentence already, or says in a few words what is wrong with the bytes. */
-export function failureOf({ reason, message }: PkiError): Failure {
-  return failure(failInfoByReason[reason], message.endsWith('.') ? message : `The request is refused: ${message}.`);
+export function failureOf({ reason, message, algorithm }: PkiError): Failure {
+  const error = { code: errorByReason[reason], ...(algorithm !== undefined && { detail: algorithm }) };
+  return failure(failInfoByReason[reason], message.endsWith('.') ? message : `The request is refused: ${message}.`, error);
 }
 
 /** The one value of a signed attribute that is PrintableString by the RFC, in whichever string type it came. */

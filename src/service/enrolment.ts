@@ -6,6 +6,7 @@ import { listChallengeMacs } from '../backends/store/challenges.ts';
 import { findConnectorById } from '../backends/store/connectors.ts';
 import type { ConnectorRow, Database, TransactionRow } from '../backends/store/database.ts';
 import { findTransaction, insertTransaction, restartTransaction, updateTransaction } from '../backends/store/transactions.ts';
+import { algorithmPolicyOf, type EnrolmentPolicy } from '../base/enrolment-policy.ts';
 import { type AuditEvent, certificateIssued, enrolmentRefused, type ScepSubject } from '../base/events.ts';
 import { type AlgorithmPolicy, digests, resolveSignatureAlgorithm, unsupportedAlgorithm } from '../base/pki/algorithms.ts';
 import type { KeyPair } from '../base/pki/enveloped-data.ts';
@@ -21,19 +22,11 @@ import { applyProfile } from './certificate-profile.ts';
 import type { Alongside, CertificateOrder, Certificates, IssuedCertificate } from './certificates.ts';
 import type { Challenges } from './challenges.ts';
 import type { Endpoints } from './endpoints.ts';
+import { enrolmentPolicyOf } from './enrolment-policies.ts';
 import type { RaKeys } from './ra-keys.ts';
 
 /** How far a device's clock may be ahead of ours before the certificate it has just made for itself counts as expired. */
 const signerClockSkewMs = 15 * 60_000;
-
-/**
- * What RFC 8894 section 2.9 requires and its SHA-2 kin. SHA-1, triple DES and single DES are for old devices alone: they stay refused until a
- * connector's policy can allow them.
- */
-export const algorithmPolicy: AlgorithmPolicy = {
-  digests: new Set(['SHA-256', 'SHA-384', 'SHA-512']),
-  contentCiphers: new Set(['AES-128-CBC', 'AES-192-CBC', 'AES-256-CBC']),
-};
 
 /** A connector that a SCEP URL leads to. */
 export interface EnrolmentEndpoint {
@@ -43,6 +36,8 @@ export interface EnrolmentEndpoint {
   certificateAuthorityArn: string;
   /** Whether it answers; CREATING is about to, FAILED and DELETING are not. */
   status: ConnectorRow['status'];
+  policy: EnrolmentPolicy;
+  algorithms: AlgorithmPolicy;
 }
 
 /** A PKCSReq whose CMS signature holds and whose envelope was opened. */
@@ -96,12 +91,15 @@ export class Enrolment {
     const row = await findConnectorById(this.#parts.database.query, connectorId);
     if (row === undefined || row.account_id !== accountId || !secretsEqual(row.endpoint_secret, secret)) return undefined;
     if (!this.#parts.endpoints.isReachedAt(row.vpc_endpoint_id, host)) return undefined;
+    const policy = enrolmentPolicyOf(row);
     return {
       connectorId,
       accountId,
       region: row.region,
       certificateAuthorityArn: row.certificate_authority_arn,
       status: row.status,
+      policy,
+      algorithms: algorithmPolicyOf(policy),
     };
   }
 
@@ -170,7 +168,7 @@ export class Enrolment {
     issuer: OpenAuthority,
     ended: TransactionRow | undefined,
   ): Promise<IssuedCertificate | Failure> {
-    const refusal = (await this.#checkSigner(endpoint, request)) ?? checkProofOfPossession(request.csr);
+    const refusal = (await this.#checkSigner(endpoint, request)) ?? checkProofOfPossession(request.csr, endpoint.algorithms);
     if (refusal !== undefined) return refusal;
     const authorisation = await this.#checkChallenge(endpoint, request.csr.challengePasswords);
     if ('pkiStatus' in authorisation) return authorisation;
@@ -212,7 +210,7 @@ export class Enrolment {
 
   #order(endpoint: EnrolmentEndpoint, { csr }: EnrolmentRequest, issuer: OpenAuthority): CertificateOrder | Failure {
     const issuerNotAfter = issuer.authority.certificates[0].notAfter;
-    const content = applyProfile(csr, { now: this.#parts.system.now(), issuerNotAfter });
+    const content = applyProfile(csr, endpoint.policy, { now: this.#parts.system.now(), issuerNotAfter });
     if ('pkiStatus' in content) return content;
     return {
       kind: 'DEVICE',
@@ -329,9 +327,9 @@ function secretsEqual(a: string, b: string): boolean {
 }
 
 /** The CSR is signed with the key that it is for (RFC 8894 section 7.6), by an algorithm that is not refused. Throws PkiError. */
-function checkProofOfPossession(csr: CertificationRequest): Failure | undefined {
+function checkProofOfPossession(csr: CertificationRequest, algorithms: AlgorithmPolicy): Failure | undefined {
   const { digest } = resolveSignatureAlgorithm(csr.signatureAlgorithm);
-  if (digest !== undefined && !algorithmPolicy.digests.has(digest))
+  if (digest !== undefined && !algorithms.digests.has(digest))
     throw unsupportedAlgorithm(digests[digest].oid, 'SHA-256 to sign the certificate signing request');
   return verifyCertificationRequest(csr)
     ? undefined

@@ -1,5 +1,6 @@
 /** What a CSR may ask for: the refusals of the profile, of a broken CSR and of a key that does not belong to its signer. */
 import assert from 'node:assert/strict';
+import { describePurpose } from '../../src/base/enrolment-policy.ts';
 import { constants, sign } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
 import { createSigner, digests, encodeAlgorithmIdentifier } from '../../src/base/pki/algorithms.ts';
@@ -212,7 +213,7 @@ describe('what a CSR asks for', () => {
       (oid): [string, () => Extension[], string] => [
         `the purpose ${oid}`,
         () => purpose(oid),
-        notGiven(`an extended key usage that devices are not given: ${oid}`),
+        notGiven(`an extended key usage that devices are not given: ${describePurpose(oid)}`),
       ],
     ),
     [

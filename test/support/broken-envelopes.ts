@@ -13,9 +13,6 @@ export interface BrokenEnvelopes {
   failures: [name: string, message: Uint8Array][];
   /** Nothing is wrong with these. */
   successes: Uint8Array[];
-  /** A sound CSR in an envelope whose encryptedKey is this, and the content key that would be right. */
-  withEncryptedKey: (encryptedKey: Uint8Array) => Uint8Array;
-  key: Uint8Array;
 }
 
 export function createBrokenEnvelopes({ ra, client }: { ra: KeyPair; client: KeyPair }): BrokenEnvelopes {
@@ -86,5 +83,5 @@ export function createBrokenEnvelopes({ ra, client }: { ra: KeyPair; client: Key
     ['the CSR’s modulus has 16,400 bits', sealed(csrFor(Buffer.concat([Buffer.of(0), Buffer.alloc(2050, 0xff)]), hex('01 00 01')))],
   ];
   const successes = [sealed(csr), sealed(csr, { encryptedKey: block(0, 2) }), sealed(csrFor(modulus, hex('01 00 01')))];
-  return { failures, successes, withEncryptedKey: encryptedKey => sealed(csr, { encryptedKey }), key };
+  return { failures, successes };
 }

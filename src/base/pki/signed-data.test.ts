@@ -176,7 +176,7 @@ describe('what a verified message may look like', () => {
     verify(message({ sid: tlv(0x80, signer.certificate.publicKey.keyIdentifier) }));
     refused(
       () => verify(message({ signer: named, sid: tlv(0x80, named.certificate.publicKey.keyIdentifier) })),
-      'badSignature',
+      'noSignerCertificate',
       /not in the message/,
     );
   });

@@ -162,7 +162,7 @@ export function onlySigner(signedData: SignedData): SignerInfo {
 /** The certificate among `candidates` that the SignerInfo names. */
 export function findSignerCertificate(signerInfo: SignerInfo, candidates: readonly Certificate[]): Certificate {
   const certificate = candidates.find(candidate => identifies(signerInfo.sid, candidate));
-  if (certificate === undefined) throw new PkiError('badSignature', 'the signer’s certificate is not in the message');
+  if (certificate === undefined) throw new PkiError('noSignerCertificate', 'the signer’s certificate is not in the message');
   return certificate;
 }
 

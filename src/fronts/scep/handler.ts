@@ -11,7 +11,7 @@ import { parseCertificate } from '../../base/pki/x509.ts';
 import { type Failure, failure, failureOf, MessageType } from '../../base/scep.ts';
 import type { System } from '../../base/system.ts';
 import type { Workers } from '../../base/worker-pool.ts';
-import { algorithmPolicy, type Enrolment, type EnrolmentEndpoint, type EnrolmentOutcome } from '../../service/enrolment.ts';
+import type { Enrolment, EnrolmentEndpoint, EnrolmentOutcome } from '../../service/enrolment.ts';
 import { outageMessage } from '../../service/outage.ts';
 import type { Throttling } from '../../service/throttling.ts';
 import { parseGetMessage, rawParameter } from './get-message.ts';
@@ -156,7 +156,7 @@ async function answer(parts: ScepParts, request: ScepRequest, operation: string,
     case 'GetCACaps':
       parts.throttling.take(endpoint.connectorId, 'GetCACaps');
       hit.outcome = 'success';
-      return ok('text/plain', Buffer.from(capabilities(algorithmPolicy)));
+      return ok('text/plain', Buffer.from(capabilities(endpoint.algorithms)));
     case 'GetCACert': {
       parts.throttling.take(endpoint.connectorId, 'GetCACert');
       const certificates = await parts.enrolment.listCaCertificates(endpoint);
@@ -217,7 +217,7 @@ async function answerPkiOperation(
   hit.transactionID = transactionID;
   if (message.messageType === MessageType.PKCSReq) parts.throttling.take(endpoint.connectorId, 'PKCSReq');
   const keyPairs = await parts.enrolment.listRaKeyPairs(endpoint);
-  const opened = await openOrRefuse(parts.workers, message, bytes, keyPairs);
+  const opened = await openOrRefuse(parts.workers, message, { bytes, keyPairs, policy: endpoint.algorithms });
   const outcome =
     'pkiStatus' in opened
       ? await parts.enrolment.recordRefusal(endpoint, { transactionID, source }, opened)
@@ -232,7 +232,7 @@ async function answerPkiOperation(
   if (keyPair === undefined) throw new Error('an active connector without a live RA key');
   hit.outcome = outcome.pkiStatus;
   if (outcome.pkiStatus === 'FAILURE') hit.reason = outcome.reason;
-  const algorithms = 'pkiStatus' in opened ? defaultReply(message.signerInfo, algorithmPolicy) : opened.algorithms;
+  const algorithms = 'pkiStatus' in opened ? defaultReply(message.signerInfo, endpoint.algorithms) : opened.algorithms;
   const result = certRepResult(outcome, opened);
   return parts.workers.run(replyTask, { transactionID, senderNonce, result, algorithms, keyPair: toBytes(keyPair) });
 }
@@ -240,15 +240,14 @@ async function answerPkiOperation(
 async function openOrRefuse(
   workers: Workers,
   { messageType }: PkiMessage,
-  bytes: Uint8Array,
-  keyPairs: readonly KeyPair[],
+  { bytes, keyPairs, policy }: { bytes: Uint8Array; keyPairs: readonly KeyPair[]; policy: AlgorithmPolicy },
 ): Promise<OpenOutput | Failure> {
   if (messageType !== MessageType.PKCSReq) {
     const shown = messageTypeForm.test(messageType) ? messageType : 'not a number';
     return failure('badRequest', `Unsupported PkiOperation messageType: ${shown}. Use PKCSReq (19).`);
   }
   try {
-    return await workers.run(openTask, { message: bytes, keyPairs: keyPairs.map(toBytes), policy: algorithmPolicy });
+    return await workers.run(openTask, { message: bytes, keyPairs: keyPairs.map(toBytes), policy });
   } catch (error) {
     if (!(error instanceof PkiError)) throw error;
     return failureOf(error);

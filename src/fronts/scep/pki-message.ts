@@ -109,7 +109,8 @@ function refuseAlgorithms(signerInfo: SignerInfo, { contentEncryptionAlgorithm }
     refused.push(unsupportedAlgorithm(contentEncryptionAlgorithm.oid, 'AES-128-CBC or AES-256-CBC'));
   }
   if (acceptedDigest(signerInfo, policy) === undefined) refused.push(unsupportedAlgorithm(signerInfo.digestAlgorithm.oid, 'SHA-256'));
-  if (refused.length > 0) throw new PkiError('unsupportedAlgorithm', refused.map(({ message }) => message).join(' '));
+  const [first] = refused;
+  if (first !== undefined) throw new PkiError(first.reason, refused.map(({ message }) => message).join(' '), first);
 }
 
 function acceptedDigest({ digestAlgorithm }: SignerInfo, policy: AlgorithmPolicy): Digest | undefined {

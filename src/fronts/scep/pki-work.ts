@@ -35,7 +35,7 @@ export function openRequest({ message, keyPairs, policy }: OpenInput): OpenOutpu
   const { signer, csr, reply } = openCertificationRequest(parsePkiMessage(message), { keyPairs: parsed, policy });
   // The answer is encrypted to the signer's key, so one that cannot be encrypted to is refused before anything is issued.
   if (signer.publicKey.kind !== 'RSA') {
-    throw new PkiError('unsupportedAlgorithm', 'The answer can only be encrypted to an RSA key. Sign the request with an RSA key.');
+    throw new PkiError('unsuitableRecipient', 'The answer can only be encrypted to an RSA key. Sign the request with an RSA key.');
   }
   const { keyPair, ...algorithms } = reply;
   return { signer: signer.der, csr: csr.der, keyPairIndex: parsed.indexOf(keyPair), algorithms };

@@ -22,8 +22,8 @@ const open = (message: Uint8Array) => openCertificationRequest(parsePkiMessage(m
 
 const uniform = 'The request could not be decoded. Please send a valid SCEP request.';
 function refusedUniformly(message: Uint8Array): void {
-  const error = refused(() => open(message), 'malformed');
-  assert.deepEqual([error.message, error.cause, Object.keys(error)], [uniform, undefined, ['name', 'reason']]);
+  const error = refused(() => open(message), 'undecodable');
+  assert.deepEqual([error.message, error.cause, Object.keys(error)], [uniform, undefined, ['name', 'reason', 'algorithm']]);
 }
 
 describe('what fails behind the RA key', () => {

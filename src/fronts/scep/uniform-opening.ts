@@ -6,7 +6,7 @@ import { extKeyUsageExtension, generalName, KeyUsage, keyUsageExtension, subject
 import { parseNameString } from '../../base/pki/name.ts';
 import { Oid } from '../../base/pki/oids.ts';
 import { type CertificationRequest, createCertificationRequest, parseCertificationRequest } from '../../base/pki/pkcs10.ts';
-import { malformed } from '../../base/pki/pki-error.ts';
+import { undecodable } from '../../base/pki/pki-error.ts';
 
 /**
  * Opens the envelope and parses the CSR in it. Where what comes out is not intact, or has not even the outline of a CSR, a decoy is parsed in
@@ -16,7 +16,7 @@ import { malformed } from '../../base/pki/pki-error.ts';
  */
 export function openUniformly(opening: Opening): CertificationRequest {
   // Without a cause: what went wrong is what nobody may learn.
-  const refusal = malformed('The request could not be decoded. Please send a valid SCEP request.');
+  const refusal = undecodable('The request could not be decoded. Please send a valid SCEP request.');
   let isCandidate = false;
   let csr: CertificationRequest | undefined;
   try {
