@@ -37,13 +37,14 @@ export function createBrokenEnvelopes({ ra, client }: { ra: KeyPair; client: Key
     octets.set([0, ...key], 239);
     return encryptBlock(ra.certificate, octets);
   };
-  /** A CSR with this SubjectPublicKeyInfo, around a signature that is none. */
+  /** A CSR with this SubjectPublicKeyInfo, around a signature that is none: what is judged later, when the key is the signer's own. */
   const csrFor = (modulus: Uint8Array, exponent: Uint8Array) => {
     const publicKey = bitString(sequence(tlv(Tag.integer, modulus), tlv(Tag.integer, exponent)));
     const info = sequence(integer(0), sequence(), sequence(encodeAlgorithmIdentifier(Oid.rsaEncryption), publicKey));
     return sequence(info, encodeAlgorithmIdentifier('1.2.840.113549.1.1.11'), bitString(Buffer.alloc(256)));
   };
-  const modulus = Buffer.concat([Buffer.of(0), Buffer.alloc(256, 0xff)]);
+  const { n = '' } = client.certificate.publicKey.keyObject.export({ format: 'jwk' });
+  const modulus = Buffer.concat([Buffer.of(0), Buffer.from(n, 'base64url')]);
   const wholeBlocks = csr.subarray(0, csr.length - (csr.length % 16));
   const failures: [name: string, message: Uint8Array][] = [
     ['the RSA padding is of another type', sealed(csr, { encryptedKey: block(0, 1) })],

@@ -15,11 +15,14 @@ export const timedKinds = [
   'noise for a CSR',
   'noise in DER for a CSR',
   'half a CSR',
+  'another’s CSR, altered',
 ] as const;
 export type TimedKind = (typeof timedKinds)[number];
 
 interface Parties {
   client: KeyPair;
+  /** Who sends what another has encrypted; a certificate as long as the client's. */
+  stranger: KeyPair;
   ra: KeyPair;
   cipher: ContentCipher;
   scheme: KeyTransport['scheme'];
@@ -41,7 +44,8 @@ export function createTimedMessage(parties: Parties, kind: TimedKind, csr: Uint8
   });
   const encryptedContent = padded === undefined ? encrypt(csr) : encrypt(padded, { padded: true });
   const eContent = envelope({ recipientInfos: [info], algorithm, encryptedContent });
-  return createPkcsReq({ client, ra, eContent, attributes: requestAttributes(randomBytes(16).toString('hex')) });
+  const signer = kind === 'another’s CSR, altered' ? parties.stranger : client;
+  return createPkcsReq({ client: signer, ra, eContent, attributes: requestAttributes(randomBytes(16).toString('hex')) });
 }
 
 /** encryptedKey, which is as long as the modulus whatever is in it. */
@@ -91,6 +95,9 @@ function wrongContent(kind: TimedKind, csr: Uint8Array, { blockBytes }: ContentC
       return tail(Buffer.concat([csr.subarray(0, 4), randomBytes(csr.length - 4)]));
     case 'half a CSR':
       return tail(Buffer.concat([csr.subarray(0, csr.length >> 1), randomBytes(csr.length - (csr.length >> 1))]));
+    case 'another’s CSR, altered':
+      // In its signature, where a block of the ciphertext can be changed and the CSR still be parsed.
+      return tail(Buffer.concat([csr.subarray(0, -2 * blockBytes), randomBytes(2 * blockBytes)]));
     default:
       return kind satisfies never;
   }

@@ -91,7 +91,7 @@ export function openCertificationRequest(message: PkiMessage, options: OpenOptio
   const signer = findSignerCertificate(signerInfo, signedData.certificates);
   verifySignerInfo(signedData, signerInfo, signer, options.policy);
   const opening = findOpening(enveloped, options.keyPairs);
-  const csr = openUniformly(opening);
+  const csr = openUniformly(opening, signer.publicKey);
   const { keyPair, cipher, keyTransport } = opening;
   return { signer, csr, reply: { keyPair, digest: requireDigest(signerInfo.digestAlgorithm), cipher, keyTransport } };
 }

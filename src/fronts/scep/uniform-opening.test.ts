@@ -4,19 +4,21 @@ import { randomBytes } from 'node:crypto';
 import { describe, it } from 'node:test';
 import { hex } from '../../../test/support/ber.ts';
 import { createBrokenEnvelopes } from '../../../test/support/broken-envelopes.ts';
-import { encryptBlock, encryption, envelope, recipientInfo } from '../../../test/support/cms-parts.ts';
+import { encryptBlock, encryption, encryptKey, envelope, recipientInfo } from '../../../test/support/cms-parts.ts';
 import { refused } from '../../../test/support/pki-error-check.ts';
-import { createCaAndRa, createCsr, createIdentity, createPkcsReq, defaultPolicy } from '../../../test/support/pki-fixtures.ts';
+import { createCaAndRa, createCsr, createIdentity, createPkcsReq, defaultPolicy, rsaKey } from '../../../test/support/pki-fixtures.ts';
 import { createTimedCsrs, createTimedMessage, timedKinds } from '../../../test/support/timed-envelopes.ts';
 import { contentCiphers } from '../../base/pki/algorithms.ts';
 import { takeContentKey } from '../../base/pki/content-key.ts';
 import { sequence, tlv } from '../../base/pki/der.ts';
+import type { KeyPair } from '../../base/pki/enveloped-data.ts';
 import { parseCertificationRequest, verifyCertificationRequest } from '../../base/pki/pkcs10.ts';
 import { openCertificationRequest, parsePkiMessage } from './pki-message.ts';
 import { decoy, hasOutline } from './uniform-opening.ts';
 
 const { ra } = createCaAndRa();
-const client = createIdentity();
+const client = createIdentity({ serialNumber: '01'.repeat(16) });
+const stranger = createIdentity({ serialNumber: '02'.repeat(16), key: rsaKey('stranger') });
 
 const open = (message: Uint8Array) => openCertificationRequest(parsePkiMessage(message), { keyPairs: [ra], policy: defaultPolicy });
 
@@ -46,12 +48,46 @@ describe('what fails behind the RA key', () => {
   });
 });
 
+describe('a request that another has encrypted', () => {
+  const cipher = contentCiphers['AES-128-CBC'];
+  /** So long that its padding is one octet, which is the easiest to guess. */
+  const csr = Array.from({ length: 16 }, (_, length) => createCsr(client.privateKey, 'x'.repeat(20 + length))).find(
+    ({ length }) => length % 16 === 15,
+  );
+  assert.ok(csr);
+  const { key, algorithm, encrypt } = encryption(cipher);
+  const ciphertext = Buffer.from(encrypt(csr));
+  const info = recipientInfo({ recipient: ra.certificate, encryptedKey: encryptKey(ra.certificate, key) });
+  const sendAs = (sender: KeyPair, encryptedContent: Uint8Array) =>
+    createPkcsReq({ client: sender, ra, eContent: envelope({ recipientInfos: [info], algorithm, encryptedContent }) });
+
+  it('is opened as it is: whose key the CSR is for is judged later', () => {
+    assert.deepEqual(open(sendAs(stranger, ciphertext)).csr.der, csr);
+  });
+
+  it('fails in the one way with whatever block of it put last, so that no octet of it can be found by its padding', () => {
+    const end = ciphertext.length;
+    for (let guess = 0; guess < 256; guess++) {
+      const altered = Buffer.from(ciphertext);
+      altered[end - 17] = guess;
+      ciphertext.copy(altered, end - 16, 320, 336);
+      refusedUniformly(sendAs(stranger, altered));
+    }
+  });
+
+  it('is opened altered for its signer alone, who is told that its signature is wrong', () => {
+    const altered = Buffer.from(ciphertext);
+    altered.writeUInt8(altered.readUInt8(altered.length - 50) ^ 1, altered.length - 50);
+    assert.equal(verifyCertificationRequest(open(sendAs(client, altered)).csr), false);
+  });
+});
+
 describe('what is timed', () => {
   const [csr = Buffer.alloc(0)] = createTimedCsrs(client, 1);
   for (const scheme of ['PKCS1', 'OAEP'] as const) {
     for (const cipher of [contentCiphers['AES-128-CBC'], contentCiphers['AES-256-CBC']]) {
       it(`is valid or fails uniformly, and is of one size, in ${scheme} and ${cipher.name}`, () => {
-        const messages = timedKinds.map(kind => [kind, createTimedMessage({ client, ra, scheme, cipher }, kind, csr)] as const);
+        const messages = timedKinds.map(kind => [kind, createTimedMessage({ client, stranger, ra, scheme, cipher }, kind, csr)] as const);
         for (const [kind, message] of messages) {
           if (kind === 'valid') assert.deepEqual(open(message).csr.der, csr);
           else refusedUniformly(message);

@@ -5,33 +5,55 @@ import { type Opening, openContent } from '../../base/pki/enveloped-data.ts';
 import { extKeyUsageExtension, generalName, KeyUsage, keyUsageExtension, subjectAltNameExtension } from '../../base/pki/extensions.ts';
 import { parseNameString } from '../../base/pki/name.ts';
 import { Oid } from '../../base/pki/oids.ts';
-import { type CertificationRequest, createCertificationRequest, parseCertificationRequest } from '../../base/pki/pkcs10.ts';
+import {
+  type CertificationRequest,
+  createCertificationRequest,
+  parseCertificationRequest,
+  verifyCertificationRequest,
+} from '../../base/pki/pkcs10.ts';
 import { undecodable } from '../../base/pki/pki-error.ts';
+import type { PublicKey } from '../../base/pki/public-key.ts';
 
 /**
- * Opens the envelope and parses the CSR in it. Where what comes out is not intact, or has not even the outline of a CSR, a decoy is parsed in
- * its place, and the refusal is made before it is known whether there is one: so noise, as every wrong key and every wrong padding gives, costs
- * what a CSR costs. What has the outline and yet is no CSR costs what of it could be read, and the error that ended it: only who knows the
- * content key can send that, or who has a request of someone else's to alter.
+ * Opens the envelope and parses the CSR in it. Where what comes out is not intact, or has not even the outline of a CSR, a decoy is parsed and
+ * verified in its place, and the refusal is made before it is known whether there is one: so noise, as every wrong key and every wrong padding
+ * gives, costs what a CSR costs. What has the outline and yet is no CSR costs what of it could be read, and the error that ended it; only who
+ * knows the content key can send that.
+ *
+ * A CSR for another key than the signer's must prove that it was not altered, by its own signature. Else whoever has a device's request could
+ * put blocks of its ciphertext last, sign the result with a key of their own, and know a right CBC padding by the refusal that comes after it
+ * (Vaudenay). Of the signer's own key, a wrong signature gets its own answer later.
+ *
+ * The decoy's key is RSA-2048, as most are. What is left is that an altered CSR for a key of another kind costs what verifying with that costs.
  */
-export function openUniformly(opening: Opening): CertificationRequest {
+export function openUniformly(opening: Opening, signer: PublicKey): CertificationRequest {
   // Without a cause: what went wrong is what nobody may learn.
   const refusal = undecodable('The request could not be decoded. Please send a valid SCEP request.');
-  let isCandidate = false;
-  let csr: CertificationRequest | undefined;
+  let opened: CertificationRequest | undefined;
   try {
     const { content, intact } = openContent(opening);
     const isOutlined = hasOutline(content);
-    isCandidate = intact && isOutlined;
-    csr = parseCertificationRequest(isCandidate ? content : decoy);
+    const isCandidate = intact && isOutlined;
+    const csr = parseCertificationRequest(isCandidate ? content : decoy);
+    const isUnaltered = isProven(csr);
+    const isSigners = signer.equals(csr.publicKey);
+    opened = isCandidate && (isUnaltered || isSigners) ? csr : undefined;
   } catch {
-    csr = undefined;
+    opened = undefined;
   }
-  if (csr === undefined || !isCandidate) throw refusal;
-  return csr;
+  if (opened === undefined) throw refusal;
+  return opened;
 }
 
-/** Shaped as a device management system's CSRs are. Its key and its signature, which parsing does not look at, are none. */
+function isProven(csr: CertificationRequest): boolean {
+  try {
+    return verifyCertificationRequest(csr);
+  } catch {
+    return false;
+  }
+}
+
+/** Shaped as a device management system's CSRs are, RSA-2048 included. Its key is nobody's and its signature is none. */
 export const decoy = createCertificationRequest(
   {
     subject: parseNameString('CN=decoy-7,OU=Floor 3,O=Example,C=CH').der,
@@ -46,7 +68,7 @@ export const decoy = createCertificationRequest(
       extKeyUsageExtension([Oid.clientAuth]),
     ],
   },
-  { algorithm: encodeAlgorithmIdentifier('1.2.840.113549.1.1.11'), sign: () => Buffer.alloc(256) },
+  { algorithm: encodeAlgorithmIdentifier('1.2.840.113549.1.1.11'), sign: () => Buffer.alloc(256, 0x5a) },
 );
 
 const sequenceOctet = 0x30;
