@@ -1,5 +1,5 @@
 /** From the unwrapping of the content key to the last octet of the CSR: one answer to every failure, after the same work. */
-import { encodeAlgorithmIdentifier } from '../../base/pki/algorithms.ts';
+import { digestOf, digests, encodeAlgorithmIdentifier } from '../../base/pki/algorithms.ts';
 import { bitString, integer, sequence } from '../../base/pki/der.ts';
 import { type Opening, openContent } from '../../base/pki/enveloped-data.ts';
 import { extKeyUsageExtension, generalName, KeyUsage, keyUsageExtension, subjectAltNameExtension } from '../../base/pki/extensions.ts';
@@ -53,13 +53,21 @@ function isProven(csr: CertificationRequest): boolean {
   }
 }
 
+/** 256 octets without a pattern, as a modulus and a signature are: for some others OpenSSL has shorter ways. No secret, and odd. */
+function noise(first: number): Uint8Array {
+  const octets = Buffer.concat([0, 1, 2, 3].map(index => digestOf(digests['SHA-512'], Buffer.of(first, index))));
+  octets.set([first]);
+  octets.set([0x7b], octets.length - 1);
+  return octets;
+}
+
 /** Shaped as a device management system's CSRs are, RSA-2048 included. Its key is nobody's and its signature is none. */
 export const decoy = createCertificationRequest(
   {
     subject: parseNameString('CN=decoy-7,OU=Floor 3,O=Example,C=CH').der,
     subjectPublicKeyInfo: sequence(
       encodeAlgorithmIdentifier(Oid.rsaEncryption),
-      bitString(sequence(integer(Buffer.alloc(256, 0xff)), integer(65_537))),
+      bitString(sequence(integer(noise(0xc5)), integer(65_537))),
     ),
     challengePassword: '0'.repeat(24),
     extensions: [
@@ -68,7 +76,7 @@ export const decoy = createCertificationRequest(
       extKeyUsageExtension([Oid.clientAuth]),
     ],
   },
-  { algorithm: encodeAlgorithmIdentifier('1.2.840.113549.1.1.11'), sign: () => Buffer.alloc(256, 0x5a) },
+  { algorithm: encodeAlgorithmIdentifier('1.2.840.113549.1.1.11'), sign: () => noise(0x35) },
 );
 
 const sequenceOctet = 0x30;
