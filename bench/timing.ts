@@ -17,7 +17,7 @@ const messagesPerKind = 400;
 /** Chance that the whole run finds a difference where there is none. */
 const falseAlarm = 0.001;
 const splits = 200_000;
-/** What the control's planted leak takes: as much as the parsing of a few fields. */
+/** What the control's planted leak takes: an error of OpenSSL's or of ours takes a third of it. */
 const plantedMicros = 20;
 
 /** What is timed in each round besides the kinds. */
