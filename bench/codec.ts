@@ -2,7 +2,7 @@
 import { randomBytes, sign } from 'node:crypto';
 import { contentCiphers, digests } from '../src/base/pki/algorithms.ts';
 import { parseEnvelopedData } from '../src/base/pki/enveloped-data.ts';
-import { encodeCertRep, openCertificationRequest, parsePkiMessage } from '../src/fronts/scep/pki-message.ts';
+import { encodeCertRep, openPkiMessage, parsePkiMessage } from '../src/fronts/scep/pki-message.ts';
 import {
   createCaAndRa,
   createCsr,
@@ -56,7 +56,9 @@ export function measureCodec(): Measurement {
     return parseEnvelopedData(signedData.eContent);
   });
   const rsa2048Sign = candidate(40, () => sign('sha256', signed, rsaKey('ra')));
-  const open = candidate(25, turn => openCertificationRequest(parsePkiMessage(messageOf(turn)), { keyPairs: [ra], policy: defaultPolicy }));
+  const open = candidate(25, turn =>
+    openPkiMessage(parsePkiMessage(messageOf(turn)), { requestType: 'PKCSReq', keyPairs: [ra], policy: defaultPolicy }),
+  );
   const encodeReply = candidate(25, () => encodeCertRep(request, result, reply, randomBytes));
   measure([parse, rsa2048Sign, open, encodeReply]);
 

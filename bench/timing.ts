@@ -121,7 +121,7 @@ function signed(value: number, digits: number): string {
 function opener(keyPairs: Parameters<typeof openRequest>[0]['keyPairs'], policy: AlgorithmPolicy): (message: Uint8Array) => boolean {
   return message => {
     try {
-      openRequest({ message, keyPairs, policy });
+      openRequest({ message, requestType: 'PKCSReq', keyPairs, policy });
       return true;
     } catch (error) {
       if (!(error instanceof PkiError)) throw error;

@@ -1,7 +1,7 @@
 /** Every auditable event, one function each: what becomes a record of the audit trail and a line of the log. Never a secret. */
 import { type AuditCategory, boundParameters, type CallDetail, cutText, resourcesOf } from './cloud-trail.ts';
 import { connectorService } from './private-ca.ts';
-import { type Principal, parseChallengeArn, parseConnectorArn } from './resources.ts';
+import { type Principal, parseChallengeArn, parseConnectorArn, parseRequestArn } from './resources.ts';
 
 export interface AuditEvent {
   category: AuditCategory;
@@ -84,7 +84,7 @@ export function apiCalled(call: ApiCall): AuditEvent {
 function ownConnectorId({ principal, resource, responseElements }: ApiCall): string | undefined {
   const made = responseElements && 'ConnectorArn' in responseElements ? String(responseElements.ConnectorArn) : '';
   const arn = resource ?? made;
-  const connector = parseChallengeArn(arn) ?? parseConnectorArn(arn);
+  const connector = parseChallengeArn(arn) ?? parseRequestArn(arn) ?? parseConnectorArn(arn);
   return connector?.accountId === principal.accountId ? connector.connectorId : undefined;
 }
 
@@ -115,7 +115,9 @@ export function administered(change: {
 
 /** A request to a connector's SCEP endpoint. */
 export interface ScepCall {
-  operation: 'GetCACaps' | 'GetCACert' | 'PKIOperationGet' | 'PKIOperationPost';
+  operation: 'GetCACaps' | 'GetCACert' | 'GetNextCACert' | 'PKIOperationGet' | 'PKIOperationPost' | 'UnsupportedOperation';
+  /** Of HTTP. */
+  method: string;
   accountId: string;
   region: string;
   connectorId: string;
@@ -125,6 +127,7 @@ export interface ScepCall {
   /** The Host header. */
   host?: string;
   requestId: string;
+  messageType?: string;
   transactionID?: string;
   /** The pkiStatus, or how a request without one ended. */
   outcome: string;
@@ -134,12 +137,17 @@ export interface ScepCall {
 
 export function scepCalled(call: ScepCall): AuditEvent {
   const { operation, accountId, region, connectorId, source, userAgent, transactionID, outcome, error } = call;
-  const readOnly = operation === 'GetCACaps' || operation === 'GetCACert';
+  const readOnly = operation !== 'PKIOperationGet' && operation !== 'PKIOperationPost';
   const detail: CallDetail = {
     eventSource: connectorService,
     userAgent: userAgent && cutText(userAgent),
     errorCode: error?.code,
-    additionalEventData: { transactionID: transactionID && cutText(transactionID), outcome },
+    additionalEventData: {
+      method: call.method,
+      messageType: call.messageType,
+      transactionID: transactionID && cutText(transactionID),
+      outcome,
+    },
     requestID: call.requestId,
     readOnly,
     tlsDetails: tlsDetails(call.host),
@@ -177,7 +185,8 @@ export interface ScepSubject {
 
 export function certificateIssued(
   subject: ScepSubject,
-  certificate: { serialNumber: string; subject: string; notAfter: number },
+  /** `authorisation`: by what, with the id of the challenge or of the certificate that was renewed. */
+  certificate: { serialNumber: string; subject: string; notAfter: number; authorisation: object },
 ): AuditEvent {
   return {
     ...serviceEvent,
@@ -186,6 +195,12 @@ export function certificateIssued(
     outcome: 'success',
     detail: { transactionID: subject.transactionID, ...certificate },
   };
+}
+
+/** It waits for an operator. */
+export function enrolmentPending(subject: ScepSubject, request: { subject: string }): AuditEvent {
+  const detail = { transactionID: subject.transactionID, ...request };
+  return { ...serviceEvent, name: 'EnrolmentPending', ...scepFields(subject), outcome: 'success', detail };
 }
 
 export function enrolmentRefused(subject: ScepSubject, refusal: { failInfo: string; reason: string }): AuditEvent {
@@ -208,8 +223,26 @@ interface ConnectorSubject {
   connectorId: string;
 }
 
-export function connectorActivated(subject: ConnectorSubject, raCertificate: { serialNumber: string; notAfter: number }): AuditEvent {
-  return { ...serviceEvent, name: 'ConnectorActivated', ...subject, outcome: 'success', detail: raCertificate };
+/** The certificates of a connector's RA keys: one, or one to sign and one to decrypt. */
+interface RaCertificates {
+  serialNumbers: readonly string[];
+  notAfter: number;
+}
+
+export function connectorActivated(subject: ConnectorSubject, { serialNumbers, notAfter }: RaCertificates): AuditEvent {
+  return { ...serviceEvent, name: 'ConnectorActivated', ...subject, outcome: 'success', detail: { serialNumbers, notAfter } };
+}
+
+export function raKeyRenewed(subject: ConnectorSubject, { serialNumbers, notAfter }: RaCertificates): AuditEvent {
+  return { ...serviceEvent, name: 'RaKeyRenewed', ...subject, outcome: 'success', detail: { serialNumbers, notAfter } };
+}
+
+export function raKeyRenewalFailed(
+  subject: ConnectorSubject,
+  reason: string,
+  detail: { statusReason: string; retryAt: number },
+): AuditEvent {
+  return { ...serviceEvent, name: 'RaKeyRenewalFailed', ...subject, outcome: 'failure', reason, detail };
 }
 
 export function connectorFailed(subject: ConnectorSubject, statusReason: string): AuditEvent {

@@ -66,6 +66,13 @@ describe('validity', () => {
     assert.deepEqual([notBefore, notAfter], [now - hourMs, Date.UTC(2027, 0, 31, 12)]);
   });
 
+  it('begins as long before as the policy says', () => {
+    const policy = { ...defaultEnrolmentPolicy, Validity: { ...defaultEnrolmentPolicy.Validity, BackdateMinutes: 540 } };
+    const content = applyProfile(csr(), policy, { now, issuerNotAfter: caEnds });
+    assert.ok(!('pkiStatus' in content));
+    assert.equal(content.notBefore, now - 9 * hourMs);
+  });
+
   it('never ends after the CA', () => {
     assert.equal(accepted({}, now + dayMs).notAfter, now + dayMs);
   });
@@ -88,6 +95,14 @@ describe('validity', () => {
     });
   }
 
+  it('is the same with the two values swapped, as Intune on Android has them', () => {
+    const pairs = [
+      { name: 'ValidityPeriod', value: '2' },
+      { name: 'ValidityPeriodUnits', value: 'Days' },
+    ];
+    assert.equal(accepted({ pairs }).notAfter, now + 2 * dayMs);
+  });
+
   it('of more years than a calendar has ends with the CA', () => {
     const pairs = [
       { name: 'ValidityPeriod', value: 'Years' },
@@ -99,6 +114,15 @@ describe('validity', () => {
   for (const pairs of [
     [{ name: 'ValidityPeriod', value: 'Days' }],
     [{ name: 'ValidityPeriodUnits', value: '3' }],
+    [{ name: 'ValidityPeriod', value: '3' }],
+    [
+      { name: 'ValidityPeriod', value: '3' },
+      { name: 'ValidityPeriodUnits', value: '3' },
+    ],
+    [
+      { name: 'ValidityPeriod', value: 'Days' },
+      { name: 'ValidityPeriodUnits', value: 'Days' },
+    ],
     [
       { name: 'ValidityPeriod', value: 'Fortnights' },
       { name: 'ValidityPeriodUnits', value: '1' },

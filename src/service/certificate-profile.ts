@@ -1,5 +1,5 @@
 /** What a CSR may become by a connector's policy, pure. A CSR in, the certificate's content or a refusal with its reason out. */
-import { type EnrolmentPolicy, findPurpose, describePurpose } from '../base/enrolment-policy.ts';
+import { describePurpose, type EnrolmentPolicy, findPurpose } from '../base/enrolment-policy.ts';
 import {
   type Extension,
   extKeyUsageExtension,
@@ -91,7 +91,7 @@ export function applyProfile(
   if (typeof notAfter !== 'number') return notAfter;
   return {
     extensions: certificateExtensions(csr, policy, subjectAltName),
-    ...validityUntil(notAfter, { now, issuerNotAfter }),
+    ...validityUntil(notAfter, { now, issuerNotAfter, backdateMs: policy.Validity.BackdateMinutes * 60_000 }),
     subject: formatName(csr.subject),
     subjectAlternativeNames: subjectAltName.map(name => `${name.type}:${name.value}`),
   };
@@ -214,12 +214,14 @@ const unitAdders = new Map<string, (at: Date, count: number) => void>(
  * calendar is the end of time.
  */
 function requestedNotAfter(csr: CertificationRequest, { Validity }: EnrolmentPolicy, now: number): number | Failure {
-  const [unit, secondUnit] = pairValues(csr, 'validityperiod');
-  const [units, secondUnits] = pairValues(csr, 'validityperiodunits');
+  const [period, secondPeriod] = pairValues(csr, 'validityperiod');
+  const [periodUnits, secondPeriodUnits] = pairValues(csr, 'validityperiodunits');
   const at = new Date(now);
-  if (unit === undefined && units === undefined) return addValidity(now, Validity.Default);
+  if (period === undefined && periodUnits === undefined) return addValidity(now, Validity.Default);
+  // Intune on Android has the two values swapped (microsoft/Intune-Resource-Access#162): the number is the count, wherever it stands.
+  const [unit, units] = /^\d/.test(period ?? '') ? [periodUnits, period] : [period, periodUnits];
   const add = unitAdders.get(unit?.toLowerCase() ?? '');
-  if (add === undefined || secondUnit !== undefined || secondUnits !== undefined || !/^[1-9]\d{0,9}$/.test(units ?? '')) {
+  if (add === undefined || secondPeriod !== undefined || secondPeriodUnits !== undefined || !/^[1-9]\d{0,9}$/.test(units ?? '')) {
     return failure(
       'badRequest',
       'ValidityPeriod must be Seconds, Minutes, Hours, Days, Weeks, Months or Years, and ValidityPeriodUnits a number from 1.',

@@ -1,8 +1,8 @@
 /** What a CSR may ask for: the refusals of the profile, of a broken CSR and of a key that does not belong to its signer. */
 import assert from 'node:assert/strict';
-import { describePurpose } from '../../src/base/enrolment-policy.ts';
 import { constants, sign } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
+import { describePurpose } from '../../src/base/enrolment-policy.ts';
 import { createSigner, digests, encodeAlgorithmIdentifier } from '../../src/base/pki/algorithms.ts';
 import { bitString, contextConstructed, derTrue, integer, objectIdentifier, sequence, utf8String } from '../../src/base/pki/der.ts';
 import {

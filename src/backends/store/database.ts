@@ -20,6 +20,21 @@ export interface Database extends AsyncDisposable {
   revision(): string | undefined;
 }
 
+class GivenUpError extends Error {}
+
+/** A transaction that is undone when `work` answers false. Whether it was kept. */
+export async function attempt(database: Database, work: (query: Query) => Promise<boolean>): Promise<boolean> {
+  try {
+    await database.transaction(async query => {
+      if (!(await work(query))) throw new GivenUpError();
+    });
+    return true;
+  } catch (error) {
+    if (error instanceof GivenUpError) return false;
+    throw error;
+  }
+}
+
 export type StoreErrorReason = 'corrupt' | 'newer' | 'read-only' | 'full' | 'locked' | 'unreachable';
 
 /** The store cannot do its work: an outage, never a verdict on a request. The message is one line that says what to do. */
@@ -226,7 +241,10 @@ export type ClientTokenRow = Selectable<ClientTokensTable>;
 /** How a connector uses a key pair: for both, or, of one with two RA certificates, to sign answers or to decrypt requests. */
 export type RaKeyPurpose = 'BOTH' | 'SIGN' | 'DECRYPT';
 
-/** A connector's own key pair, which devices encrypt to. A RETIRED one still decrypts for clients that cached its certificate. */
+/**
+ * A connector's own key pair, which devices encrypt to. Those of one `created_at` belong together: a RETIRED pair still decrypts, and signs the answers,
+ * for clients that cached its certificates.
+ */
 interface RaKeysTable {
   ra_key_id: string;
   connector_id: string;

@@ -133,7 +133,7 @@ describe('encodeSignedData', () => {
 
 describe('encodeDegenerate', () => {
   it('makes what pkijs reads: certificates alone, in their order', () => {
-    const made = encodeDegenerate([ra.certificate.der, ca.certificate.der]);
+    const made = encodeDegenerate({ certificates: [ra.certificate.der, ca.certificate.der] });
     const read = parseSignedData(made);
     assert.deepEqual(
       read.certificates.map(({ serialNumber }) => serialNumber),

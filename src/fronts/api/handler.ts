@@ -3,13 +3,14 @@ import { ServiceException, validationException } from '../../base/errors.ts';
 import { type ApiCall, type AuditEvent, apiCalled, type Log } from '../../base/events.ts';
 import type { Home, Principal } from '../../base/resources.ts';
 import type { System } from '../../base/system.ts';
-import { outageMessage } from '../../service/outage.ts';
+import { outageOf } from '../../service/outage.ts';
 import type { Throttling } from '../../service/throttling.ts';
 import { type AcmPcaServices, acmPcaOperations } from './acm-pca-operations.ts';
 import { type Access, authorize, resourceOf } from './authorization.ts';
 import { createAwsJson, encodeAwsJsonException, isAwsJsonRequest } from './aws-json.ts';
 import { type ConnectorServices, connectorOperations } from './connector-operations.ts';
 import { encodePreflight, withCors } from './cors.ts';
+import { type EnrolmentServices, enrolmentOperations } from './enrolment-operations.ts';
 import { type EventServices, eventOperations } from './event-operations.ts';
 import { maskMembers } from './json-values.ts';
 import type { Match, Operation, ParsedInput } from './operation.ts';
@@ -20,7 +21,7 @@ import { type ScepServices, scepOperations } from './scep-operations.ts';
 import { type SecretLookup, verifySigV4 } from './sigv4.ts';
 import { type Members, type StructureOf, validate } from './validation.ts';
 
-export type ApiServices = ScepServices & AcmPcaServices & ConnectorServices & EventServices;
+export type ApiServices = ScepServices & AcmPcaServices & ConnectorServices & EnrolmentServices & EventServices;
 
 export interface ApiDependencies {
   services: ApiServices;
@@ -44,7 +45,7 @@ interface Protocol {
 
 const restJson: Protocol = {
   signingName: 'pca-connector-scep',
-  match: createRestJson<ApiServices>([...scepOperations, ...connectorOperations, ...eventOperations]),
+  match: createRestJson<ApiServices>([...scepOperations, ...connectorOperations, ...enrolmentOperations, ...eventOperations]),
   encodeException,
 };
 const awsJson: Protocol = {
@@ -178,7 +179,7 @@ function orNull(members: object): object | null {
 }
 
 function failure(cause: unknown): ServiceException {
-  const outage = outageMessage(cause);
+  const outage = outageOf(cause)?.message;
   return outage === undefined
     ? new ServiceException('InternalServerException', 'An internal error occurred.', {}, { cause })
     : new ServiceException('ServiceUnavailable', outage, {}, { cause });

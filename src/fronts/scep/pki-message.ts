@@ -11,6 +11,7 @@ import {
   requireDigest,
   unsupportedAlgorithm,
 } from '../../base/pki/algorithms.ts';
+import { parseBer, parseSequence, Tag } from '../../base/pki/asn1.ts';
 import { octetString, printableString, utf8String } from '../../base/pki/der.ts';
 import {
   type EnvelopedData,
@@ -20,45 +21,71 @@ import {
   type KeyTransport,
   parseEnvelopedData,
 } from '../../base/pki/enveloped-data.ts';
+import { Name } from '../../base/pki/name.ts';
 import { Oid } from '../../base/pki/oids.ts';
-import type { CertificationRequest } from '../../base/pki/pkcs10.ts';
 import { malformed, PkiError } from '../../base/pki/pki-error.ts';
 import {
+  type CertificateIdentifier,
   encodeDegenerate,
   encodeSignedData,
   findSignerCertificate,
   onlySigner,
+  parseCertificateIdentifier,
   parseSignedData,
   type SignedAttribute,
   type SignedData,
   type SignerInfo,
   verifySignerInfo,
 } from '../../base/pki/signed-data.ts';
+import { readTime } from '../../base/pki/strings-and-times.ts';
 import { type Certificate, parseCertificate } from '../../base/pki/x509.ts';
-import { FailInfo, type FailInfoName, MessageType, PkiStatus, parseNonce, parseTransactionID, readTextAttribute } from '../../base/scep.ts';
-import { openUniformly } from './uniform-opening.ts';
+import {
+  FailInfo,
+  type FailInfoName,
+  MessageType,
+  PkiStatus,
+  parseNonce,
+  parseTransactionID,
+  type RequestTypeName,
+  readTextAttribute,
+} from '../../base/scep.ts';
+import { openUniformly, readCertificationRequest } from './uniform-opening.ts';
 
 /** A request whose outside can be read: enough to answer with a CertRep, but nothing in it is proven yet. */
 export interface PkiMessage {
-  messageType: string;
+  /** As it was sent; undefined when there is none that could be read. */
+  messageType: string | undefined;
   transactionID: string;
   /** Absent from some old clients; echoed exactly when it is there. */
   senderNonce: Uint8Array | undefined;
+  /** The instant that the client says it signed at. */
+  signingTime: number | undefined;
   signedData: SignedData;
   signerInfo: SignerInfo;
 }
 
-/** Throws PkiError when not even messageType and transactionID can be read: there is then no CertRep to send. */
+/** Throws PkiError when not even the transactionID can be read: there is then no CertRep to send. */
 export function parsePkiMessage(source: Uint8Array): PkiMessage {
   const signedData = parseSignedData(source);
   const signerInfo = onlySigner(signedData);
   return {
-    messageType: readTextAttribute(signerInfo, Oid.messageType, 'messageType'),
+    messageType: signerInfo.attributes.has(Oid.messageType) ? readTextAttribute(signerInfo, Oid.messageType, 'messageType') : undefined,
     transactionID: parseTransactionID(signerInfo),
     senderNonce: parseNonce(signerInfo, Oid.senderNonce, 'senderNonce'),
+    signingTime: readSigningTime(signerInfo),
     signedData,
     signerInfo,
   };
+}
+
+/** RFC 5652 section 11.3. One that cannot be read is none: only a policy that asks for it looks at it. */
+function readSigningTime({ attributes }: SignerInfo): number | undefined {
+  const [value] = attributes.get(Oid.signingTime) ?? [];
+  try {
+    return value && readTime(value);
+  } catch {
+    return undefined;
+  }
 }
 
 /** The digest, content cipher and key transport of a request, which its answer uses again, and the RA key it was encrypted to. */
@@ -72,18 +99,31 @@ export interface ReplyAlgorithms {
 /** A request whose CMS signature holds and whose envelope was opened. */
 export interface OpenedPkiMessage {
   signer: Certificate;
-  csr: CertificationRequest;
+  /** The messageData, which is what the messageType says: it was parsed once. */
+  messageData: Uint8Array;
   reply: ReplyAlgorithms;
 }
 
 export interface OpenOptions {
-  /** Every RA key pair of the connector that still lives. */
+  requestType: RequestTypeName;
+  /** Every key pair of the connector that still lives and decrypts. */
   keyPairs: readonly KeyPair[];
   policy: AlgorithmPolicy;
 }
 
-/** Verifies and decrypts a PKCSReq. Throws PkiError, which `failureOf` turns into a verdict. */
-export function openCertificationRequest(message: PkiMessage, options: OpenOptions): OpenedPkiMessage {
+type MessageDataReader = (content: Uint8Array, intact: boolean, signer: Certificate) => boolean;
+
+/** What a request's messageData must be (RFC 8894 section 3.3). */
+const messageDataReaders: Readonly<Record<RequestTypeName, MessageDataReader>> = {
+  PKCSReq: readCertificationRequest,
+  RenewalReq: readCertificationRequest,
+  CertPoll: reading(parseIssuerAndSubject),
+  GetCert: reading(parseIssuerAndSerialNumber),
+  GetCRL: reading(parseIssuerAndSerialNumber),
+};
+
+/** Verifies and decrypts a request. Throws PkiError, which `failureOf` turns into a verdict. */
+export function openPkiMessage(message: PkiMessage, options: OpenOptions): OpenedPkiMessage {
   const { signedData, signerInfo } = message;
   if (signedData.eContentType !== Oid.data) throw malformed('eContentType is not id-data');
   const enveloped = parseEnvelope(signedData);
@@ -91,9 +131,10 @@ export function openCertificationRequest(message: PkiMessage, options: OpenOptio
   const signer = findSignerCertificate(signerInfo, signedData.certificates);
   verifySignerInfo(signedData, signerInfo, signer, options.policy);
   const opening = findOpening(enveloped, options.keyPairs);
-  const csr = openUniformly(opening, signer.publicKey);
+  const read = messageDataReaders[options.requestType];
+  const messageData = openUniformly(opening, (content, intact) => read(content, intact, signer));
   const { keyPair, cipher, keyTransport } = opening;
-  return { signer, csr, reply: { keyPair, digest: requireDigest(signerInfo.digestAlgorithm), cipher, keyTransport } };
+  return { signer, messageData, reply: { keyPair, digest: requireDigest(signerInfo.digestAlgorithm), cipher, keyTransport } };
 }
 
 function parseEnvelope({ eContent }: SignedData): EnvelopedData {
@@ -118,9 +159,32 @@ function acceptedDigest({ digestAlgorithm }: SignerInfo, policy: AlgorithmPolicy
   return digest && policy.digests.has(digest.name) ? digest : undefined;
 }
 
-/** `certificates` and `recipient`, the request's signer, are DER. */
+/** For what is no CSR: whether it can be parsed. Throws PkiError as the parser does. */
+function reading(parse: (source: Uint8Array) => unknown): MessageDataReader {
+  return (content, intact) => {
+    parse(content);
+    return intact;
+  };
+}
+
+/** Section 3.3.3: redundant, as a poll is known by its transactionID and its signer's key (sscep once swapped the two). */
+function parseIssuerAndSubject(source: Uint8Array): void {
+  const fields = parseSequence(source, 'IssuerAndSubject');
+  for (const part of ['issuer', 'subject']) void new Name(fields.next(Tag.sequence, part)).rdns;
+  fields.end();
+}
+
+/** Sections 3.3.4 and 3.3.5. */
+export function parseIssuerAndSerialNumber(source: Uint8Array): CertificateIdentifier & { type: 'issuerAndSerialNumber' } {
+  const identifier = parseCertificateIdentifier(parseBer(source));
+  if (identifier.type !== 'issuerAndSerialNumber') throw malformed('no IssuerAndSerialNumber');
+  void identifier.issuer.rdns;
+  return identifier;
+}
+
+/** `certificates`, `crls` and `recipient`, the request's signer, are DER. */
 export type CertRepResult =
-  | { pkiStatus: 'SUCCESS'; certificates: readonly Uint8Array[]; recipient: Uint8Array }
+  | { pkiStatus: 'SUCCESS'; certificates: readonly Uint8Array[]; crls?: readonly Uint8Array[]; recipient: Uint8Array }
   | { pkiStatus: 'PENDING' }
   | { pkiStatus: 'FAILURE'; failInfo: FailInfoName; failInfoText: string };
 
@@ -143,7 +207,7 @@ export function encodeCertRep(
   if (result.pkiStatus === 'SUCCESS') {
     const { cipher, keyTransport } = reply;
     eContent = encodeEnvelopedData({
-      content: encodeDegenerate(result.certificates),
+      content: encodeDegenerate(result),
       recipient: parseCertificate(result.recipient),
       cipher,
       keyTransport,

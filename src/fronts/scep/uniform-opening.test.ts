@@ -13,14 +13,15 @@ import { takeContentKey } from '../../base/pki/content-key.ts';
 import { sequence, tlv } from '../../base/pki/der.ts';
 import type { KeyPair } from '../../base/pki/enveloped-data.ts';
 import { parseCertificationRequest, verifyCertificationRequest } from '../../base/pki/pkcs10.ts';
-import { openCertificationRequest, parsePkiMessage } from './pki-message.ts';
+import { openPkiMessage, parsePkiMessage } from './pki-message.ts';
 import { decoy, hasOutline } from './uniform-opening.ts';
 
 const { ra } = createCaAndRa();
 const client = createIdentity({ serialNumber: '01'.repeat(16) });
 const stranger = createIdentity({ serialNumber: '02'.repeat(16), key: rsaKey('stranger') });
 
-const open = (message: Uint8Array) => openCertificationRequest(parsePkiMessage(message), { keyPairs: [ra], policy: defaultPolicy });
+const open = (message: Uint8Array) =>
+  openPkiMessage(parsePkiMessage(message), { requestType: 'PKCSReq', keyPairs: [ra], policy: defaultPolicy });
 
 const uniform = 'The request could not be decoded. Please send a valid SCEP request.';
 function refusedUniformly(message: Uint8Array): void {
@@ -62,7 +63,7 @@ describe('a request that another has encrypted', () => {
     createPkcsReq({ client: sender, ra, eContent: envelope({ recipientInfos: [info], algorithm, encryptedContent }) });
 
   it('is opened as it is: whose key the CSR is for is judged later', () => {
-    assert.deepEqual(open(sendAs(stranger, ciphertext)).csr.der, csr);
+    assert.deepEqual(open(sendAs(stranger, ciphertext)).messageData, csr);
   });
 
   it('fails in the one way with whatever block of it put last, so that no octet of it can be found by its padding', () => {
@@ -78,7 +79,7 @@ describe('a request that another has encrypted', () => {
   it('is opened altered for its signer alone, who is told that its signature is wrong', () => {
     const altered = Buffer.from(ciphertext);
     altered.writeUInt8(altered.readUInt8(altered.length - 50) ^ 1, altered.length - 50);
-    assert.equal(verifyCertificationRequest(open(sendAs(client, altered)).csr), false);
+    assert.equal(verifyCertificationRequest(parseCertificationRequest(open(sendAs(client, altered)).messageData)), false);
   });
 });
 
@@ -89,7 +90,7 @@ describe('what is timed', () => {
       it(`is valid or fails uniformly, and is of one size, in ${scheme} and ${cipher.name}`, () => {
         const messages = timedKinds.map(kind => [kind, createTimedMessage({ client, stranger, ra, scheme, cipher }, kind, csr)] as const);
         for (const [kind, message] of messages) {
-          if (kind === 'valid') assert.deepEqual(open(message).csr.der, csr);
+          if (kind === 'valid') assert.deepEqual(open(message).messageData, csr);
           else refusedUniformly(message);
         }
         assert.equal(new Set(messages.map(([, { length }]) => length)).size, 1);

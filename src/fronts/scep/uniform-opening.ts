@@ -12,13 +12,30 @@ import {
   verifyCertificationRequest,
 } from '../../base/pki/pkcs10.ts';
 import { undecodable } from '../../base/pki/pki-error.ts';
-import type { PublicKey } from '../../base/pki/public-key.ts';
+import type { Certificate } from '../../base/pki/x509.ts';
 
 /**
- * Opens the envelope and parses the CSR in it. Where what comes out is not intact, or has not even the outline of a CSR, a decoy is parsed and
- * verified in its place, and the refusal is made before it is known whether there is one: so noise, as every wrong key and every wrong padding
- * gives, costs what a CSR costs. What has the outline and yet is no CSR costs what of it could be read, and the error that ended it; only who
- * knows the content key can send that.
+ * Opens the envelope and has what is in it read; `read` says whether it is what it must be, or throws. The refusal is made before it is known
+ * whether there is one.
+ */
+export function openUniformly(opening: Opening, read: (content: Uint8Array, intact: boolean) => boolean): Uint8Array {
+  // Without a cause: what went wrong is what nobody may learn.
+  const refusal = undecodable('The request could not be decoded. Please send a valid SCEP request.');
+  let messageData: Uint8Array | undefined;
+  try {
+    const { content, intact } = openContent(opening);
+    messageData = read(content, intact) ? content : undefined;
+  } catch {
+    messageData = undefined;
+  }
+  if (messageData === undefined) throw refusal;
+  return messageData;
+}
+
+/**
+ * Whether the content is a CSR that may be judged. Where it is not intact, or has not even the outline of a CSR, a decoy is parsed and verified
+ * in its place: so noise, as every wrong key and every wrong padding gives, costs what a CSR costs. What has the outline and yet is no CSR costs
+ * what of it could be read, and the error that ended it; only who knows the content key can send that.
  *
  * A CSR for another key than the signer's must prove that it was not altered, by its own signature. Else whoever has a device's request could
  * put blocks of its ciphertext last, sign the result with a key of their own, and know a right CBC padding by the refusal that comes after it
@@ -26,23 +43,13 @@ import type { PublicKey } from '../../base/pki/public-key.ts';
  *
  * The decoy's key is RSA-2048, as most are. What is left is that an altered CSR for a key of another kind costs what verifying with that costs.
  */
-export function openUniformly(opening: Opening, signer: PublicKey): CertificationRequest {
-  // Without a cause: what went wrong is what nobody may learn.
-  const refusal = undecodable('The request could not be decoded. Please send a valid SCEP request.');
-  let opened: CertificationRequest | undefined;
-  try {
-    const { content, intact } = openContent(opening);
-    const isOutlined = hasOutline(content);
-    const isCandidate = intact && isOutlined;
-    const csr = parseCertificationRequest(isCandidate ? content : decoy);
-    const isUnaltered = isProven(csr);
-    const isSigners = signer.equals(csr.publicKey);
-    opened = isCandidate && (isUnaltered || isSigners) ? csr : undefined;
-  } catch {
-    opened = undefined;
-  }
-  if (opened === undefined) throw refusal;
-  return opened;
+export function readCertificationRequest(content: Uint8Array, intact: boolean, signer: Certificate): boolean {
+  const isOutlined = hasOutline(content);
+  const isCandidate = intact && isOutlined;
+  const csr = parseCertificationRequest(isCandidate ? content : decoy);
+  const isUnaltered = isProven(csr);
+  const isSigners = signer.publicKey.equals(csr.publicKey);
+  return isCandidate && (isUnaltered || isSigners);
 }
 
 function isProven(csr: CertificationRequest): boolean {
