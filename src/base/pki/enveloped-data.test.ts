@@ -30,7 +30,7 @@ const content = Buffer.from('a content of more than one block');
 
 function open(message: Uint8Array, keyPairs: readonly KeyPair[] = [ra]) {
   const opening = findOpening(parseEnvelopedData(message), keyPairs);
-  const opened = openContent(opening, randomBytes);
+  const opened = openContent(opening);
   return { ...opening, ...opened, content: Buffer.from(opened.content) };
 }
 
