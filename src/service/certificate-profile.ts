@@ -12,7 +12,7 @@ import {
   parseSubjectAltName,
   subjectAltNameExtension,
 } from '../base/pki/extensions.ts';
-import { formatName } from '../base/pki/name.ts';
+import { formatName, isReadable } from '../base/pki/name.ts';
 import { Oid } from '../base/pki/oids.ts';
 import type { CertificationRequest } from '../base/pki/pkcs10.ts';
 import { type Failure, failure } from '../base/scep.ts';
@@ -124,6 +124,9 @@ function checkNames(csr: CertificationRequest, subjectAltName: readonly GeneralN
   }
   if (csr.subject.der.length > profileLimits.subjectBytesMax) {
     return failure('badRequest', `The subject of the CSR is longer than ${profileLimits.subjectBytesMax} bytes.`);
+  }
+  if (!isReadable(csr.subject)) {
+    return failure('badRequest', 'The subject of the CSR has a value that is no text of a certificate’s. Use UTF8String.');
   }
   if (subjectAltName.length > profileLimits.subjectAltNamesMax) {
     return failure('badRequest', `The CSR has more than ${profileLimits.subjectAltNamesMax} subjectAltNames.`);
