@@ -2,7 +2,7 @@
 import { randomBytes, sign } from 'node:crypto';
 import { contentCiphers, digests } from '../src/base/pki/algorithms.ts';
 import { type KeyPair, parseEnvelopedData } from '../src/base/pki/enveloped-data.ts';
-import { encodeCertRep, openCertificationRequest, parsePkiMessage } from '../src/fronts/scep/pki-message.ts';
+import { encodeCertRep, openPkiMessage, parsePkiMessage } from '../src/fronts/scep/pki-message.ts';
 import { createBrokenEnvelopes } from '../test/support/broken-envelopes.ts';
 import {
   createCaAndRa,
@@ -58,7 +58,7 @@ export function measureCodec(): Measurement {
   });
   const rsa2048Sign = candidate(40, () => sign('sha256', signed, rsaKey('ra')));
   const open = candidate(25, turn =>
-    openCertificationRequest(parsePkiMessage(messageOf(turn)), { keyPairs: [ra], policy: defaultPolicy, randomBytes }),
+    openPkiMessage(parsePkiMessage(messageOf(turn)), { requestType: 'PKCSReq', keyPairs: [ra], policy: defaultPolicy, randomBytes }),
   );
   const encodeReply = candidate(25, () => encodeCertRep(request, result, reply, randomBytes));
   const { failures, successes } = createBrokenEnvelopes({ ra, client });
@@ -98,7 +98,7 @@ export function measureCodec(): Measurement {
 
 function tryToOpen(message: Uint8Array, ra: KeyPair): void {
   try {
-    openCertificationRequest(parsePkiMessage(message), { keyPairs: [ra], policy: defaultPolicy, randomBytes });
+    openPkiMessage(parsePkiMessage(message), { requestType: 'PKCSReq', keyPairs: [ra], policy: defaultPolicy, randomBytes });
   } catch {
     // Only its time is of interest.
   }

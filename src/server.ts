@@ -64,7 +64,7 @@ export async function startServer(
   const auditFile = config.auditFile === undefined ? undefined : starting.use(new AuditFile(config.auditFile, log));
   const audit = starting.use(new Audit({ ...installation, log, file: auditFile }));
   const services = createServices(config, { installation, workers, audit, log });
-  const loops = [services.issuanceQueue, services.authorityLifecycle, services.lifecycle, services.auditRetention];
+  const loops = [services.issuanceQueue, services.authorityLifecycle, services.lifecycle, services.intentRecovery, services.auditRetention];
   for (const loop of loops) starting.use(loop);
   const home: Home = { accountId: config.account, region: config.region };
   const firstStart = await bootstrap(
@@ -111,7 +111,7 @@ async function openListeners(
   };
   const addresses: Addresses = { api: '', enroll: undefined, enrollTls: undefined };
   const enrol = {
-    handle: enrolmentFront(services, installation.system, log),
+    handle: enrolmentFront(services, config, installation.system, log),
     encodeError: encodePlainError,
     bodyBytesMax: bodyBytesMax.scep,
   };
@@ -194,18 +194,19 @@ async function answerReadiness(database: Database): Promise<HttpResponse> {
 }
 
 /** Enrolment, and what anyone may fetch of the authorities. */
-function enrolmentFront({ enrolment, workers, audit, revocationLists, throttling }: Services, system: System, log: FastifyBaseLogger) {
+function enrolmentFront({ audit, revocationLists, ...services }: Services, config: Config, system: System, log: FastifyBaseLogger) {
   const publish = createPublicationHandler({ revocationLists, log });
-  const scep = createScepHandler({ enrolment, workers, throttling, record: event => audit.recordCall(event), system, log });
+  const { compatibility, publicUrl } = config;
+  const scep = createScepHandler({ ...services, compatibility, publicUrl, record: event => audit.recordCall(event), system, log });
   return async (request: HttpRequest): Promise<HttpResponse> => {
     const publication = publish(request);
     if (publication !== undefined) return publication;
-    return scep({ ...request, host: headerValue(request, 'host'), userAgent: headerValue(request, 'user-agent') });
+    return scep({ ...request, hosts: headerValues(request, 'host'), userAgent: headerValues(request, 'user-agent')[0] });
   };
 }
 
-function headerValue({ headers }: HttpRequest, name: string): string | undefined {
-  return headers.find(([key]) => key.toLowerCase() === name)?.[1];
+function headerValues({ headers }: HttpRequest, name: string): string[] {
+  return headers.filter(([key]) => key.toLowerCase() === name).map(([, value]) => value);
 }
 
 /** What never became a request, in AWS's common errors. */

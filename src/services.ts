@@ -6,20 +6,28 @@ import type { ApiDependencies } from './fronts/api/handler.ts';
 import type { Installation } from './installation.ts';
 import type { Audit } from './service/audit.ts';
 import { AuditRetention } from './service/audit-retention.ts';
+import { Authorisations } from './service/authorisations.ts';
 import { AuthorityLifecycle } from './service/authority-lifecycle.ts';
 import { CertificateAuthorities } from './service/certificate-authorities.ts';
 import { CertificateIssuance } from './service/certificate-issuance.ts';
+import { CertificateLookup } from './service/certificate-lookup.ts';
 import { Certificates } from './service/certificates.ts';
 import { Challenges } from './service/challenges.ts';
 import { Connectors } from './service/connectors.ts';
+import { DynamicChallenges } from './service/dynamic-challenges.ts';
 import { Endpoints } from './service/endpoints.ts';
 import { Enrolment } from './service/enrolment.ts';
+import { EnrolmentEndpoints } from './service/enrolment-endpoints.ts';
+import { EnrolmentPolicies } from './service/enrolment-policies.ts';
 import { Events } from './service/events-history.ts';
+import { FailureLimits } from './service/failure-limits.ts';
+import { IntentRecovery } from './service/intent-recovery.ts';
 import { IssuanceQueue } from './service/issuance-queue.ts';
 import { Lifecycle } from './service/lifecycle.ts';
 import { PrivateCa } from './service/private-ca.ts';
 import { RaKeys } from './service/ra-keys.ts';
 import { RevocationLists } from './service/revocation-lists.ts';
+import { ScepTransactions } from './service/scep-transactions.ts';
 import { Tags } from './service/tags.ts';
 import { Throttling } from './service/throttling.ts';
 import { Users } from './service/users.ts';
@@ -45,7 +53,17 @@ export function createServices(config: Config, { installation, workers, audit, l
   const lifecycle = new Lifecycle({ ...common, audit, certificateAuthorities, raKeys, endpoints });
   const connectors = new Connectors({ ...common, endpoints, wakeLifecycle: () => lifecycle.wake() });
   const challenges = new Challenges(common);
-  const enrolment = new Enrolment({ ...common, audit, certificateAuthorities, certificates, challenges, raKeys, endpoints });
+  const dynamicChallenges = new DynamicChallenges(common);
+  const throttling = new Throttling(common);
+  const failureLimits = new FailureLimits(common);
+  const authorisations = new Authorisations({ ...common, challenges, dynamicChallenges, failureLimits });
+  const transactions = new ScepTransactions({ ...common, authorisations });
+  // AWS's connector issues within its account's quota of IssueCertificate.
+  const takeIssuance = (accountId: string) => compatibility === 'clients' || throttling.tryTake(accountId, 'IssueCertificate');
+  const issuing = { certificateAuthorities, certificates, authorisations, transactions, takeIssuance };
+  const enrolment = new Enrolment({ ...common, audit, ...issuing });
+  const enrolmentEndpoints = new EnrolmentEndpoints({ ...common, certificateAuthorities, raKeys, endpoints });
+  const revocationLists = new RevocationLists({ ...common, certificateAuthorities });
   const authorityLifecycle = new AuthorityLifecycle({ ...common, certificateAuthorities });
   const quota = quotas.resources.CERTIFICATE_AUTHORITIES;
   const privateCa = new PrivateCa({ ...common, quota, wakeLifecycle: () => authorityLifecycle.wake() });
@@ -59,18 +77,24 @@ export function createServices(config: Config, { installation, workers, audit, l
     raKeys,
     connectors,
     challenges,
+    dynamicChallenges,
     enrolment,
+    enrolmentEndpoints,
+    enrolmentPolicies: new EnrolmentPolicies({ ...common, wakeLifecycle: () => lifecycle.wake() }),
+    certificateLookup: new CertificateLookup({ ...common, enrolmentEndpoints, revocationLists }),
+    failureLimits,
+    intentRecovery: new IntentRecovery({ ...common, transactions }),
     privateCa,
     issuance,
     lifecycle,
     authorityLifecycle,
     issuanceQueue,
     auditRetention: new AuditRetention({ ...common, retentionDays: config.auditRetentionDays }),
-    revocationLists: new RevocationLists({ ...common, certificateAuthorities }),
+    revocationLists,
     tags: new Tags(common),
     users: new Users(common),
     events: new Events(common),
-    throttling: new Throttling(common),
+    throttling,
     workers,
   };
 }

@@ -127,6 +127,7 @@ describe('a record', () => {
     const message = 'The certificate authority is not in a valid state for issuing certificates';
     const event = scepCalled({
       operation: 'PKIOperationPost',
+      method: 'POST',
       accountId,
       region,
       connectorId,
@@ -160,12 +161,12 @@ describe('a record', () => {
       recipientAccountId: accountId,
       eventCategory: 'Data',
       tlsDetails: { clientProvidedHostHeader: host },
-      additionalEventData: { transactionID: 'T1', outcome: 'FAILURE' },
+      additionalEventData: { method: 'POST', transactionID: 'T1', outcome: 'FAILURE' },
     });
   });
 
   it('of GetCACaps says that it only reads', () => {
-    const common = { accountId, region, connectorId, source: '10.0.0.0', requestId, outcome: 'success' };
+    const common = { method: 'GET', accountId, region, connectorId, source: '10.0.0.0', requestId, outcome: 'success' };
     const record = toCloudTrail(stored(scepCalled({ operation: 'GetCACaps', ...common }), '2024-08-16T17:40:09Z'));
     assert.deepEqual([record['readOnly'], record['errorCode'], record['userAgent']], [true, undefined, undefined]);
   });
@@ -247,7 +248,7 @@ describe('the connector that a call is about', () => {
 
 describe('who waits for the disk', () => {
   const error = { code: 'ConflictException', message: '' };
-  const scep = { accountId, region, connectorId, source: '', requestId, outcome: '' };
+  const scep = { method: 'POST', accountId, region, connectorId, source: '', requestId, outcome: '' };
 
   it('is the caller of what changed something', () => {
     assert.equal(apiCalled(call({})).awaited, true);

@@ -115,7 +115,9 @@ export function administered(change: {
 
 /** A request to a connector's SCEP endpoint. */
 export interface ScepCall {
-  operation: 'GetCACaps' | 'GetCACert' | 'PKIOperationGet' | 'PKIOperationPost';
+  operation: 'GetCACaps' | 'GetCACert' | 'GetNextCACert' | 'PKIOperationGet' | 'PKIOperationPost' | 'UnsupportedOperation';
+  /** Of HTTP. */
+  method: string;
   accountId: string;
   region: string;
   connectorId: string;
@@ -125,6 +127,7 @@ export interface ScepCall {
   /** The Host header. */
   host?: string;
   requestId: string;
+  messageType?: string;
   transactionID?: string;
   /** The pkiStatus, or how a request without one ended. */
   outcome: string;
@@ -134,12 +137,17 @@ export interface ScepCall {
 
 export function scepCalled(call: ScepCall): AuditEvent {
   const { operation, accountId, region, connectorId, source, userAgent, transactionID, outcome, error } = call;
-  const readOnly = operation === 'GetCACaps' || operation === 'GetCACert';
+  const readOnly = operation !== 'PKIOperationGet' && operation !== 'PKIOperationPost';
   const detail: CallDetail = {
     eventSource: connectorService,
     userAgent: userAgent && cutText(userAgent),
     errorCode: error?.code,
-    additionalEventData: { transactionID: transactionID && cutText(transactionID), outcome },
+    additionalEventData: {
+      method: call.method,
+      messageType: call.messageType,
+      transactionID: transactionID && cutText(transactionID),
+      outcome,
+    },
     requestID: call.requestId,
     readOnly,
     tlsDetails: tlsDetails(call.host),
@@ -177,7 +185,8 @@ export interface ScepSubject {
 
 export function certificateIssued(
   subject: ScepSubject,
-  certificate: { serialNumber: string; subject: string; notAfter: number },
+  /** `authorisation`: by what, with the id of the challenge or of the certificate that was renewed. */
+  certificate: { serialNumber: string; subject: string; notAfter: number; authorisation: object },
 ): AuditEvent {
   return {
     ...serviceEvent,
@@ -186,6 +195,12 @@ export function certificateIssued(
     outcome: 'success',
     detail: { transactionID: subject.transactionID, ...certificate },
   };
+}
+
+/** It waits for an operator. */
+export function enrolmentPending(subject: ScepSubject, request: { subject: string }): AuditEvent {
+  const detail = { transactionID: subject.transactionID, ...request };
+  return { ...serviceEvent, name: 'EnrolmentPending', ...scepFields(subject), outcome: 'success', detail };
 }
 
 export function enrolmentRefused(subject: ScepSubject, refusal: { failInfo: string; reason: string }): AuditEvent {

@@ -40,7 +40,11 @@ interface JobMessage {
   input: unknown;
 }
 
-type ResultMessage = { id: number } & ({ output: unknown } | { pkiError: { reason: PkiErrorReason; message: string } } | { error: string });
+type ResultMessage = { id: number } & (
+  | { output: unknown }
+  | { pkiError: { reason: PkiErrorReason; message: string; algorithm: string | undefined } }
+  | { error: string }
+);
 
 interface PoolWorker {
   thread: Worker;
@@ -118,7 +122,7 @@ export class WorkerPool implements Workers, AsyncDisposable {
 
 function settle(job: Job, result: ResultMessage): void {
   if ('output' in result) job.resolve(result.output as never);
-  else if ('pkiError' in result) job.reject(new PkiError(result.pkiError.reason, result.pkiError.message));
+  else if ('pkiError' in result) job.reject(new PkiError(result.pkiError.reason, result.pkiError.message, result.pkiError));
   else job.reject(new Error(result.error));
 }
 
@@ -129,7 +133,10 @@ async function serveJob({ id, module, name, input }: JobMessage): Promise<Result
     if (typeof run !== 'function') throw new TypeError(`${module} exports no function ${name}`);
     return { id, output: run(input) };
   } catch (error) {
-    if (error instanceof PkiError) return { id, pkiError: { reason: error.reason, message: error.message } };
+    if (error instanceof PkiError) {
+      const { reason, message, algorithm } = error;
+      return { id, pkiError: { reason, message, algorithm } };
+    }
     return { id, error: error instanceof Error ? (error.stack ?? error.message) : String(error) };
   }
 }

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { describe, it } from 'node:test';
+import { defaultEnrolmentPolicy, describePurpose } from '../base/enrolment-policy.ts';
 import { createSigner } from '../base/pki/algorithms.ts';
 import { parseBer, Tag } from '../base/pki/asn1.ts';
 import { contextConstructed, contextPrimitive, objectIdentifier, octetString, sequence, setOf, tlv, utf8String } from '../base/pki/der.ts';
@@ -43,13 +44,13 @@ function csr({ key = rsa, subject = 'CN=device', extensions = [], pairs = [] }: 
 }
 
 function accepted(options: CsrOptions, issuerNotAfter = caEnds): CertificateContent {
-  const content = applyProfile(csr(options), { now, issuerNotAfter });
+  const content = applyProfile(csr(options), defaultEnrolmentPolicy, { now, issuerNotAfter });
   assert.ok(!('pkiStatus' in content), 'reason' in content ? content.reason : '');
   return content;
 }
 
 function refused(options: CsrOptions): { failInfo: string; reason: string } {
-  const content = applyProfile(csr(options), { now, issuerNotAfter: caEnds });
+  const content = applyProfile(csr(options), defaultEnrolmentPolicy, { now, issuerNotAfter: caEnds });
   assert.ok('pkiStatus' in content, 'it was accepted');
   return content;
 }
@@ -128,7 +129,7 @@ describe('keys', () => {
   it('on other curves are refused', () => {
     const request = csr();
     const key = publicKeyOf(generateKeyPairSync('ec', { namedCurve: 'secp256k1' }).privateKey);
-    const content = applyProfile({ ...request, publicKey: key }, { now, issuerNotAfter: caEnds });
+    const content = applyProfile({ ...request, publicKey: key }, defaultEnrolmentPolicy, { now, issuerNotAfter: caEnds });
     assert.ok('pkiStatus' in content && content.failInfo === 'badAlg');
   });
 });
@@ -193,10 +194,8 @@ describe('extensions', () => {
 
   for (const purpose of [Oid.codeSigning, Oid.timeStamping, Oid.ocspSigning, Oid.anyExtendedKeyUsage, '1.2.3.4']) {
     it(`never have the purpose ${purpose}`, () => {
-      assert.match(
-        refused({ extensions: [extKeyUsageExtension([Oid.clientAuth, purpose])] }).reason,
-        new RegExp(`${purpose.replaceAll('.', '\\.')}\\.$`),
-      );
+      const { reason } = refused({ extensions: [extKeyUsageExtension([Oid.clientAuth, purpose])] });
+      assert.ok(reason.endsWith(`: ${describePurpose(purpose)}.`), reason);
     });
   }
 });
@@ -216,8 +215,8 @@ describe('names', () => {
   });
 
   it('are counted', () => {
-    accepted({ extensions: manyNames(profileLimits.subjectAltNamesMax) });
-    assert.match(refused({ extensions: manyNames(profileLimits.subjectAltNamesMax + 1) }).reason, /more than 150/);
+    accepted({ extensions: manyNames(defaultEnrolmentPolicy.SubjectAlternativeNames.Max) });
+    assert.match(refused({ extensions: manyNames(defaultEnrolmentPolicy.SubjectAlternativeNames.Max + 1) }).reason, /more than 150/);
   });
 
   it('are measured', () => {
@@ -229,7 +228,7 @@ describe('names', () => {
     const subject = new Name(
       parseBer(sequence(setOf(sequence(objectIdentifier(Oid.commonName), tlv(Tag.visibleString, Buffer.from('a')))))),
     );
-    const content = applyProfile({ ...csr(), subject }, { now, issuerNotAfter: caEnds });
+    const content = applyProfile({ ...csr(), subject }, defaultEnrolmentPolicy, { now, issuerNotAfter: caEnds });
     assert.match('reason' in content ? content.reason : '', /no text of a certificate’s/);
   });
 

@@ -1,4 +1,5 @@
-/** What a CSR may become: AWS's rules for a connector's certificates, pure. A CSR in, the certificate's content or a refusal with its reason out. */
+/** What a CSR may become by a connector's policy, pure. A CSR in, the certificate's content or a refusal with its reason out. */
+import { describePurpose, type EnrolmentPolicy, findPurpose } from '../base/enrolment-policy.ts';
 import {
   type Extension,
   extKeyUsageExtension,
@@ -6,56 +7,34 @@ import {
   type GeneralName,
   KeyUsage,
   keyUsageExtension,
+  normalizeExtension,
   parseBasicConstraints,
   parseExtKeyUsage,
   parseKeyUsage,
   parseSubjectAltName,
   subjectAltNameExtension,
 } from '../base/pki/extensions.ts';
-import { formatName, isReadable } from '../base/pki/name.ts';
+import { attributeTypeName, findAttributeType, formatName, isReadable } from '../base/pki/name.ts';
 import { Oid } from '../base/pki/oids.ts';
 import type { CertificationRequest } from '../base/pki/pkcs10.ts';
 import { type Failure, failure } from '../base/scep.ts';
+import { addValidity } from './enrolment-policy-check.ts';
+import {
+  findRefusedAttribute,
+  findRefusedSubjectAltName,
+  findSubjectAltNameKind,
+  kindOf,
+  type NameRule,
+  parseSubjectAltNameRule,
+  parseSubjectRule,
+} from './name-rules.ts';
 import { hourMs, validityUntil } from './validity.ts';
 
-/** RSA keys below 2048 bits are refused; 16,384 is AWS's documented maximum. AWS Private CA takes at most 150 alternative names. */
-export const profileLimits = { rsaBitsMin: 2048, rsaBitsMax: 16_384, subjectAltNamesMax: 150, subjectBytesMax: 4096 } as const;
+/** AWS Private CA takes at most 150 alternative names, which is the default policy's maximum too. */
+export const profileLimits = { subjectBytesMax: 4096 } as const;
 
-/** Never keyCertSign or cRLSign: with them a device's certificate could pass for a CA's. */
-const allowedKeyUsage = new Set<number>([
-  KeyUsage.digitalSignature,
-  KeyUsage.nonRepudiation,
-  KeyUsage.keyEncipherment,
-  KeyUsage.dataEncipherment,
-  KeyUsage.keyAgreement,
-  KeyUsage.encipherOnly,
-  KeyUsage.decipherOnly,
-]);
-
-/** The purposes of devices and their users. Left out: codeSigning, timeStamping, OCSPSigning, anyExtendedKeyUsage, which speak for more than a device. */
-const allowedExtKeyUsage = new Set<string>([
-  Oid.clientAuth,
-  Oid.serverAuth,
-  Oid.emailProtection,
-  Oid.smartCardLogon,
-  Oid.ipsecEndSystem,
-  Oid.ipsecTunnel,
-  Oid.ipsecUser,
-  Oid.ipsecIke,
-  Oid.ikeIntermediate,
-  Oid.eapOverPpp,
-  Oid.eapOverLan,
-  Oid.microsoftEncryptingFileSystem,
-]);
-
-const allowedGeneralNames = new Set<GeneralName['type']>([
-  'dNSName',
-  'rfc822Name',
-  'uniformResourceIdentifier',
-  'iPAddress',
-  'directoryName',
-  'registeredID',
-]);
+/** Microsoft's form of a security identifier in an alternative name (KB5014754). */
+const securityIdentifierUri = /^tag:microsoft\.com,\d{4}-\d{2}-\d{2}:sid:/i;
 
 export interface CertificateContent {
   extensions: readonly Extension[];
@@ -66,34 +45,68 @@ export interface CertificateContent {
   subjectAlternativeNames: readonly string[];
 }
 
+/** A policy with its lists made ready to be looked up in. */
+interface CompiledPolicy {
+  keyUsage: ReadonlySet<number>;
+  extKeyUsage: ReadonlySet<string>;
+  subject: readonly NameRule[];
+  subjectAltName: readonly NameRule[];
+}
+
+const compiled = new WeakMap<EnrolmentPolicy, CompiledPolicy>();
+
+function compile(policy: EnrolmentPolicy): CompiledPolicy {
+  const known = compiled.get(policy);
+  if (known !== undefined) return known;
+  const fresh: CompiledPolicy = {
+    keyUsage: new Set(policy.KeyUsages.map(name => KeyUsage[name])),
+    extKeyUsage: new Set(policy.ExtendedKeyUsages.flatMap(name => findPurpose(name) ?? [])),
+    subject: policy.Subject.Allowed.flatMap(rule => parseSubjectRule(rule) ?? []),
+    subjectAltName: policy.SubjectAlternativeNames.Allowed.flatMap(rule => parseSubjectAltNameRule(rule) ?? []),
+  };
+  compiled.set(policy, fresh);
+  return fresh;
+}
+
 /** Throws PkiError where an extension of the CSR cannot be parsed. */
 export function applyProfile(
   csr: CertificationRequest,
+  policy: EnrolmentPolicy,
   { now, issuerNotAfter }: { now: number; issuerNotAfter: number },
 ): CertificateContent | Failure {
+  const rules = compile(policy);
   const subjectAltName = requestedSubjectAltName(csr);
   const refusal =
-    checkPublicKey(csr) ?? checkConstraints(csr) ?? checkKeyUsage(csr) ?? checkExtKeyUsage(csr) ?? checkNames(csr, subjectAltName);
+    checkPublicKey(csr, policy) ??
+    checkConstraints(csr) ??
+    checkKeyUsage(csr, rules) ??
+    checkExtKeyUsage(csr, rules) ??
+    checkSubject(csr, policy, rules) ??
+    checkSubjectAltName(subjectAltName, policy, rules);
   if (refusal !== undefined) return refusal;
-  const notAfter = requestedNotAfter(csr, now);
+  if (csr.subject.rdns.length === 0 && subjectAltName.length === 0) {
+    return failure('badRequest', 'The CSR has neither a subject nor a subjectAltName.');
+  }
+  const notAfter = requestedNotAfter(csr, policy, now);
   if (typeof notAfter !== 'number') return notAfter;
   return {
-    extensions: certificateExtensions(csr, subjectAltName),
+    extensions: certificateExtensions(csr, policy, subjectAltName),
     ...validityUntil(notAfter, { now, issuerNotAfter }),
     subject: formatName(csr.subject),
     subjectAlternativeNames: subjectAltName.map(name => `${name.type}:${name.value}`),
   };
 }
 
-function checkPublicKey({ publicKey }: CertificationRequest): Failure | undefined {
+function checkPublicKey({ publicKey }: CertificationRequest, { Keys }: EnrolmentPolicy): Failure | undefined {
   const { kind, bits } = publicKey;
-  if (kind === 'EC') return undefined;
-  if (kind === 'RSA' && bits >= profileLimits.rsaBitsMin && bits <= profileLimits.rsaBitsMax) return undefined;
-  const given = kind === 'RSA' ? `RSA with ${bits} bits` : 'neither RSA nor ECDSA on P-256, P-384 or P-521';
-  return failure(
-    'badAlg',
-    `Key algorithm or length is not supported. The key is ${given}; use RSA with ${profileLimits.rsaBitsMin} bits or more.`,
-  );
+  const { RsaBitsMin, RsaBitsMax, Curves } = Keys;
+  if (kind === 'EC' && Curves.includes(`P-${bits}` as (typeof Curves)[number])) return undefined;
+  if (kind === 'RSA' && bits >= RsaBitsMin && bits <= RsaBitsMax) return undefined;
+  const names = { RSA: `RSA with ${bits} bits`, EC: `ECDSA on P-${bits}` } as const;
+  const given = kind === 'RSA' || kind === 'EC' ? names[kind] : 'neither RSA nor ECDSA on P-256, P-384 or P-521';
+  const wanted = bits > RsaBitsMax ? `${RsaBitsMax} bits or less` : `${RsaBitsMin} bits or more`;
+  const reason = `Key algorithm or length is not supported. The key is ${given}; use RSA with ${wanted}.`;
+  return failure('badAlg', reason, { code: 'keyNotSupported' });
 }
 
 function checkConstraints(csr: CertificationRequest): Failure | undefined {
@@ -102,8 +115,8 @@ function checkConstraints(csr: CertificationRequest): Failure | undefined {
   return failure('badRequest', 'The CSR asks for a CA certificate (basicConstraints CA:TRUE), which is never issued by SCEP.');
 }
 
-function checkKeyUsage(csr: CertificationRequest): Failure | undefined {
-  const refused = [...requestedKeyUsage(csr)].filter(bit => !allowedKeyUsage.has(bit));
+function checkKeyUsage(csr: CertificationRequest, rules: CompiledPolicy): Failure | undefined {
+  const refused = [...requestedKeyUsage(csr)].filter(bit => !rules.keyUsage.has(bit));
   if (refused.length === 0) return undefined;
   const names = Object.entries(KeyUsage).filter(([, bit]) => refused.includes(bit));
   return failure(
@@ -112,39 +125,60 @@ function checkKeyUsage(csr: CertificationRequest): Failure | undefined {
   );
 }
 
-function checkExtKeyUsage(csr: CertificationRequest): Failure | undefined {
-  const refused = requestedExtKeyUsage(csr).filter(purpose => !allowedExtKeyUsage.has(purpose));
+function checkExtKeyUsage(csr: CertificationRequest, rules: CompiledPolicy): Failure | undefined {
+  const refused = issuedExtKeyUsage(csr).filter(purpose => !rules.extKeyUsage.has(purpose));
   if (refused.length === 0) return undefined;
-  return failure('badRequest', `The CSR asks for an extended key usage that devices are not given: ${refused.join(', ')}.`);
-}
-
-function checkNames(csr: CertificationRequest, subjectAltName: readonly GeneralName[]): Failure | undefined {
-  if (csr.subject.rdns.length === 0 && subjectAltName.length === 0) {
-    return failure('badRequest', 'The CSR has neither a subject nor a subjectAltName.');
-  }
-  if (csr.subject.der.length > profileLimits.subjectBytesMax) {
-    return failure('badRequest', `The subject of the CSR is longer than ${profileLimits.subjectBytesMax} bytes.`);
-  }
-  if (!isReadable(csr.subject)) {
-    return failure('badRequest', 'The subject of the CSR has a value that is no text of a certificate’s. Use UTF8String.');
-  }
-  if (subjectAltName.length > profileLimits.subjectAltNamesMax) {
-    return failure('badRequest', `The CSR has more than ${profileLimits.subjectAltNamesMax} subjectAltNames.`);
-  }
-  const refused = subjectAltName.find(name => !allowedGeneralNames.has(name.type) && name.otherNameOid !== Oid.userPrincipalName);
-  if (refused === undefined) return undefined;
   return failure(
     'badRequest',
-    `The CSR asks for a subjectAltName of a type that devices are not given: ${refused.otherNameOid ?? refused.type}.`,
+    `The CSR asks for an extended key usage that devices are not given: ${refused.map(describePurpose).join(', ')}.`,
   );
 }
 
-function certificateExtensions(csr: CertificationRequest, subjectAltName: readonly GeneralName[]): Extension[] {
+function checkSubject({ subject }: CertificationRequest, policy: EnrolmentPolicy, rules: CompiledPolicy): Failure | undefined {
+  if (subject.der.length > profileLimits.subjectBytesMax) {
+    return failure('badRequest', `The subject of the CSR is longer than ${profileLimits.subjectBytesMax} bytes.`);
+  }
+  if (!isReadable(subject)) {
+    return failure('badRequest', 'The subject of the CSR has a value that is no text of a certificate’s. Use UTF8String.');
+  }
+  const refused = findRefusedAttribute(subject, rules.subject);
+  if (refused !== undefined)
+    return failure('badRequest', `The subject of the CSR has what the connector's policy does not allow: ${refused}.`);
+  const types = new Set(subject.rdns.flat().map(({ type }) => type));
+  const missing = policy.Subject.Required.flatMap(name => findAttributeType(name) ?? []).find(type => !types.has(type));
+  if (missing === undefined) return undefined;
+  return failure('badRequest', `The subject of the CSR lacks what the connector's policy requires: ${attributeTypeName(missing)}.`);
+}
+
+function checkSubjectAltName(names: readonly GeneralName[], policy: EnrolmentPolicy, rules: CompiledPolicy): Failure | undefined {
+  const { Max, Required } = policy.SubjectAlternativeNames;
+  if (names.length > Max) return failure('badRequest', `The CSR has more than ${Max} subjectAltNames.`);
+  const foreign = names.find(name => kindOf(name) === undefined);
+  if (foreign !== undefined) {
+    const type = foreign.otherNameOid ?? foreign.type;
+    return failure('badRequest', `The CSR asks for a subjectAltName of a type that devices are not given: ${type}.`);
+  }
+  if (policy.SecurityIdentifier === 'STRIP' && names.some(({ value }) => securityIdentifierUri.test(value))) {
+    return failure('badRequest', 'The CSR asks for a security identifier in its subjectAltName, by which it would name an account.');
+  }
+  const refused = findRefusedSubjectAltName(names, rules.subjectAltName);
+  if (refused !== undefined) {
+    return failure('badRequest', `The CSR asks for a subjectAltName that the connector's policy does not allow: ${refused}.`);
+  }
+  const missing = Required.flatMap(name => findSubjectAltNameKind(name) ?? []).find(kind => !names.some(name => kindOf(name) === kind));
+  if (missing === undefined) return undefined;
+  return failure('badRequest', `The CSR lacks a subjectAltName that the connector's policy requires: ${missing}.`);
+}
+
+function certificateExtensions(csr: CertificationRequest, policy: EnrolmentPolicy, subjectAltName: readonly GeneralName[]): Extension[] {
   const keyUsage = requestedKeyUsage(csr);
-  const purposes = requestedExtKeyUsage(csr);
-  const extensions = [extKeyUsageExtension(purposes.length === 0 ? [Oid.clientAuth] : purposes)];
+  const extensions = [extKeyUsageExtension(issuedExtKeyUsage(csr))];
   if (keyUsage.size > 0) extensions.unshift(keyUsageExtension(keyUsage));
   if (subjectAltName.length > 0) extensions.push(subjectAltNameExtension(subjectAltName, csr.subject.rdns.length === 0));
+  const securityIdentifier = findExtension(csr.extensions, Oid.microsoftSecurityIdentifier);
+  if (policy.SecurityIdentifier === 'KEEP' && securityIdentifier) {
+    extensions.push(normalizeExtension({ ...securityIdentifier, critical: false }));
+  }
   return extensions;
 }
 
@@ -153,12 +187,14 @@ function requestedKeyUsage(csr: CertificationRequest): Set<number> {
   return extension === undefined ? new Set() : parseKeyUsage(extension);
 }
 
-function requestedExtKeyUsage(csr: CertificationRequest): string[] {
+/** Those of the CSR, or clientAuth where it names none, as AWS's connector has it. */
+export function issuedExtKeyUsage(csr: CertificationRequest): string[] {
   const extension = findExtension(csr.extensions, Oid.extKeyUsage);
-  return extension === undefined ? [] : parseExtKeyUsage(extension);
+  const requested = extension === undefined ? [] : parseExtKeyUsage(extension);
+  return requested.length === 0 ? [Oid.clientAuth] : requested;
 }
 
-function requestedSubjectAltName(csr: CertificationRequest): GeneralName[] {
+export function requestedSubjectAltName(csr: Pick<CertificationRequest, 'extensions'>): GeneralName[] {
   const extension = findExtension(csr.extensions, Oid.subjectAltName);
   return extension === undefined ? [] : parseSubjectAltName(extension);
 }
@@ -176,12 +212,15 @@ const unitAdders = new Map<string, (at: Date, count: number) => void>(
   }),
 );
 
-/** One year, or what the CSR's ValidityPeriod (the unit) and ValidityPeriodUnits (the count) say. Beyond any calendar is the end of time. */
-function requestedNotAfter(csr: CertificationRequest, now: number): number | Failure {
+/**
+ * The policy's default, or what the CSR's ValidityPeriod (the unit) and ValidityPeriodUnits (the count) say, up to the policy's maximum. Beyond any
+ * calendar is the end of time.
+ */
+function requestedNotAfter(csr: CertificationRequest, { Validity }: EnrolmentPolicy, now: number): number | Failure {
   const [unit, secondUnit] = pairValues(csr, 'validityperiod');
   const [units, secondUnits] = pairValues(csr, 'validityperiodunits');
   const at = new Date(now);
-  if (unit === undefined && units === undefined) return at.setUTCFullYear(at.getUTCFullYear() + 1);
+  if (unit === undefined && units === undefined) return addValidity(now, Validity.Default);
   const add = unitAdders.get(unit?.toLowerCase() ?? '');
   if (add === undefined || secondUnit !== undefined || secondUnits !== undefined || !/^[1-9]\d{0,9}$/.test(units ?? '')) {
     return failure(
@@ -190,7 +229,8 @@ function requestedNotAfter(csr: CertificationRequest, now: number): number | Fai
     );
   }
   add(at, Number(units));
-  return Number.isNaN(at.getTime()) ? Number.POSITIVE_INFINITY : at.getTime();
+  const asked = Number.isNaN(at.getTime()) ? Number.POSITIVE_INFINITY : at.getTime();
+  return Validity.Maximum === undefined ? asked : Math.min(asked, addValidity(now, Validity.Maximum));
 }
 
 function pairValues(csr: CertificationRequest, lowerCaseName: string): string[] {

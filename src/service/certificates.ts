@@ -1,11 +1,12 @@
 /** Issuing: the intent is recorded before the authority signs, and the certificate before anyone is given it. */
 import { completeCertificate, findCertificate, insertCertificate } from '../backends/store/certificates.ts';
-import type { CertificateRow, Database, Query } from '../backends/store/database.ts';
+import { attempt, type CertificateRow, type Database, type Query } from '../backends/store/database.ts';
 import type { Extension } from '../base/pki/extensions.ts';
 import { fingerprint, newSerialNumber } from '../base/pki/x509.ts';
 import type { System } from '../base/system.ts';
 import { uuidV7 } from '../base/uuid-v7.ts';
 import type { OpenAuthority } from './certificate-authorities.ts';
+import { IntentAbandonedError } from './outage.ts';
 
 export interface CertificateOrder {
   kind: 'DEVICE' | 'RA' | 'TLS';
@@ -25,7 +26,7 @@ export interface CertificateOrder {
 /** What goes into the same database transaction as the intent and as the finished certificate. */
 export interface Alongside {
   transactionRowId?: string | undefined;
-  /** Answers false when the intent is not to be, as when another request has just recorded the same: this one is then given up. */
+  /** Answers false when the intent is not to be, as when another request has just recorded the same: this one is then given up and all undone. */
   atIntent?: (query: Query, certificateId: string) => Promise<boolean>;
   atRecord?: (query: Query, issued: IssuedCertificate) => Promise<void>;
   /** Once that is committed. */
@@ -56,7 +57,7 @@ export class Certificates {
   /** Undefined when `atIntent` gave it up. */
   async issue(order: CertificateOrder, alongside: Alongside = {}): Promise<IssuedCertificate | undefined> {
     const intent = this.#intent(order, alongside.transactionRowId);
-    const recorded = await this.#database.transaction(async query => {
+    const recorded = await attempt(this.#database, async query => {
       if (alongside.atIntent && !(await alongside.atIntent(query, intent.certificate_id))) return false;
       await insertCertificate(query, intent);
       return true;
@@ -69,7 +70,8 @@ export class Certificates {
    * intent, so it is the same certificate. Of several that do so at once the first to record wins and all answer with its certificate.
    */
   async resume(certificateId: string, order: CertificateOrder, alongside: Alongside): Promise<IssuedCertificate> {
-    const intent = await this.#find(certificateId);
+    const intent = await findCertificate(this.#database.query, certificateId);
+    if (intent === undefined) throw new IntentAbandonedError();
     return intent.status === 'ISSUING' ? this.#complete(intent, order, alongside) : toIssued(intent);
   }
 
@@ -89,7 +91,7 @@ export class Certificates {
       if (completed) await alongside.atRecord?.(query, issued);
       return completed;
     });
-    if (!isFirst) return toIssued(await this.#find(intent.certificate_id));
+    if (!isFirst) return this.#recorded(intent.certificate_id);
     alongside.afterRecord?.(issued);
     return issued;
   }
@@ -97,6 +99,13 @@ export class Certificates {
   /** A recorded certificate. */
   async getCertificate(certificateId: string): Promise<IssuedCertificate> {
     return toIssued(await this.#find(certificateId));
+  }
+
+  /** What another has recorded of the same intent; it may have been given up instead, and then nobody is given a certificate of it. */
+  async #recorded(certificateId: string): Promise<IssuedCertificate> {
+    const row = await findCertificate(this.#database.query, certificateId);
+    if (row === undefined) throw new IntentAbandonedError();
+    return toIssued(row);
   }
 
   async #find(certificateId: string): Promise<CertificateRow> {

@@ -154,7 +154,8 @@ export async function getChallengeRow(query: Query, home: Home, arn: string): Pr
   return row;
 }
 
-function checkTakesChallenges({ type, status }: ConnectorRow): void {
+/** Throws ValidationException. */
+export function checkTakesChallenges({ type, status }: ConnectorRow): void {
   if (type !== 'GENERAL_PURPOSE') {
     throw validationException('Only general-purpose connectors have challenges; Intune makes its own.', 'INVALID_CONNECTOR_TYPE');
   }

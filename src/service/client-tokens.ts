@@ -12,7 +12,7 @@ export const tokenReusedMessage = 'The client token was used less than five minu
 interface CreateRequest {
   accountId: string;
   /** What the token is used for: a client may use one token for two operations. */
-  operation: 'CreateConnector' | 'CreateChallenge' | 'CreateCertificateAuthority' | 'IssueCertificate';
+  operation: 'CreateConnector' | 'CreateChallenge' | 'CreateDynamicChallenge' | 'CreateCertificateAuthority' | 'IssueCertificate';
   /** Absent: every request is a new one. */
   ClientToken: string | undefined;
   /** What makes two requests the same. */

@@ -183,6 +183,8 @@ function newConnectorRow({ accountId, region }: Home, request: CreateConnectorRe
     endpoint_secret: system.randomUUID(),
     status: 'CREATING',
     status_reason: null,
+    enrolment_policy: null,
+    ra_renewal_at: 0,
     lease_until_at: 0,
     created_at: now,
     updated_at: now,

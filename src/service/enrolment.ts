@@ -1,67 +1,27 @@
-/** One SCEP transaction: which connector it is for, who may enrol, for what, issued by whom and recorded where. */
-import { createHash, timingSafeEqual } from 'node:crypto';
-import { CaError } from '../backends/ca/certificate-authority.ts';
-import { findCertificateByFingerprint } from '../backends/store/certificates.ts';
-import { listChallengeMacs } from '../backends/store/challenges.ts';
+/** One SCEP transaction: who may enrol, for what, issued by whom and recorded where. What was seen before is answered as before. */
+import { findCertificateAuthorityById } from '../backends/store/certificate-authorities.ts';
 import { findConnectorById } from '../backends/store/connectors.ts';
-import type { ConnectorRow, Database, TransactionRow } from '../backends/store/database.ts';
-import { findTransaction, insertTransaction, restartTransaction, updateTransaction } from '../backends/store/transactions.ts';
-import { type AuditEvent, certificateIssued, enrolmentRefused, type ScepSubject } from '../base/events.ts';
-import { type AlgorithmPolicy, digests, resolveSignatureAlgorithm, unsupportedAlgorithm } from '../base/pki/algorithms.ts';
-import type { KeyPair } from '../base/pki/enveloped-data.ts';
-import { type CertificationRequest, verifyCertificationRequest } from '../base/pki/pkcs10.ts';
+import { attempt, type Database, type Query, StoreError, type TransactionRow } from '../backends/store/database.ts';
+import { hasPendingRequests, moveTransaction, updateTransaction } from '../backends/store/transactions.ts';
+import { type AuditEvent, certificateIssued, enrolmentPending, enrolmentRefused, type ScepSubject } from '../base/events.ts';
+import { formatName } from '../base/pki/name.ts';
+import { parseCertificationRequest } from '../base/pki/pkcs10.ts';
 import { PkiError } from '../base/pki/pki-error.ts';
-import { type Certificate, fingerprint } from '../base/pki/x509.ts';
+import { parseCertificate } from '../base/pki/x509.ts';
 import { type Failure, failure, failureOf } from '../base/scep.ts';
 import type { System } from '../base/system.ts';
 import { uuidV7 } from '../base/uuid-v7.ts';
 import type { Audit } from './audit.ts';
+import type { Authorisation, Authorisations } from './authorisations.ts';
 import type { CertificateAuthorities, OpenAuthority } from './certificate-authorities.ts';
 import { applyProfile } from './certificate-profile.ts';
 import type { Alongside, CertificateOrder, Certificates, IssuedCertificate } from './certificates.ts';
-import type { Challenges } from './challenges.ts';
-import type { Endpoints } from './endpoints.ts';
-import type { RaKeys } from './ra-keys.ts';
+import { ConnectorChangedError } from './outage.ts';
+import type { EnrolmentEndpoint, EnrolmentOutcome, EnrolmentRequest, OpenedRequest } from './scep-requests.ts';
+import { type Begun, certificateIdOf, type ScepTransactions, type TransactionChange } from './scep-transactions.ts';
+import { dayMs } from './validity.ts';
 
-/** How far a device's clock may be ahead of ours before the certificate it has just made for itself counts as expired. */
-const signerClockSkewMs = 15 * 60_000;
-
-/**
- * What RFC 8894 section 2.9 requires and its SHA-2 kin. SHA-1, triple DES and single DES are for old devices alone: they stay refused until a
- * connector's policy can allow them.
- */
-export const algorithmPolicy: AlgorithmPolicy = {
-  digests: new Set(['SHA-256', 'SHA-384', 'SHA-512']),
-  contentCiphers: new Set(['AES-128-CBC', 'AES-192-CBC', 'AES-256-CBC']),
-};
-
-/** A connector that a SCEP URL leads to. */
-export interface EnrolmentEndpoint {
-  connectorId: string;
-  accountId: string;
-  region: string;
-  certificateAuthorityArn: string;
-  /** Whether it answers; CREATING is about to, FAILED and DELETING are not. */
-  status: ConnectorRow['status'];
-}
-
-/** A PKCSReq whose CMS signature holds and whose envelope was opened. */
-export interface EnrolmentRequest {
-  transactionID: string;
-  signer: Certificate;
-  csr: CertificationRequest;
-  /** The address it came from. */
-  source: string;
-}
-
-/** The challenge whose password a request held. */
-interface Authorisation {
-  challengeId: string;
-}
-
-const invalidChallenge = failure('badRequest', 'The challenge password is invalid.');
-
-export type EnrolmentOutcome = { pkiStatus: 'SUCCESS'; certificate: Uint8Array } | Failure;
+export const enrolmentLimits = { pendingRequestsMax: 1000 } as const;
 
 export interface EnrolmentParts {
   database: Database;
@@ -69,9 +29,10 @@ export interface EnrolmentParts {
   audit: Audit;
   certificateAuthorities: CertificateAuthorities;
   certificates: Certificates;
-  challenges: Challenges;
-  raKeys: RaKeys;
-  endpoints: Endpoints;
+  authorisations: Authorisations;
+  transactions: ScepTransactions;
+  /** Whether the account may have one more certificate issued now. */
+  takeIssuance: (accountId: string) => boolean;
 }
 
 export class Enrolment {
@@ -81,65 +42,77 @@ export class Enrolment {
     this.#parts = parts;
   }
 
-  /** The connector behind `/{accountId}-{connectorId}/{secret}` at a host. The secret is compared in constant time. */
-  async findEndpoint({
-    accountId,
-    connectorId,
-    secret,
-    host,
-  }: {
-    accountId: string;
-    connectorId: string;
-    secret: string;
-    host: string | undefined;
-  }): Promise<EnrolmentEndpoint | undefined> {
-    const row = await findConnectorById(this.#parts.database.query, connectorId);
-    if (row === undefined || row.account_id !== accountId || !secretsEqual(row.endpoint_secret, secret)) return undefined;
-    if (!this.#parts.endpoints.isReachedAt(row.vpc_endpoint_id, host)) return undefined;
-    return {
-      connectorId,
-      accountId,
-      region: row.region,
-      certificateAuthorityArn: row.certificate_authority_arn,
-      status: row.status,
-    };
-  }
-
-  /** Newest first, at least one. Throws CaError when none is valid any more. */
-  async listRaKeyPairs(endpoint: EnrolmentEndpoint): Promise<KeyPair[]> {
-    const keyPairs = await this.#parts.raKeys.listKeyPairs(endpoint.connectorId);
-    if (keyPairs.length === 0) throw new CaError('INTERNAL_FAILURE', 'The connector has no valid RA certificate.');
-    return keyPairs;
-  }
-
-  /** GetCACert's answer: the RA certificate, the issuing CA and its issuers up to the root. Throws CaError. */
-  async listCaCertificates(endpoint: EnrolmentEndpoint): Promise<Certificate[]> {
-    const [keyPairs, { authority }] = await Promise.all([
-      this.listRaKeyPairs(endpoint),
-      this.#parts.certificateAuthorities.openForConnector(endpoint.certificateAuthorityArn),
-    ]);
-    return [...keyPairs.slice(0, 1).map(({ certificate }) => certificate), ...authority.certificates];
-  }
-
   /**
-   * Enrols. The same transaction with the same CSR and signer gets the same certificate; with another CSR it is a new one, because certmonger
+   * PKCSReq and RenewalReq. The same transaction with the same CSR and signer gets the same answer; with another CSR it is a new one, because certmonger
    * and sscep use their transactionIDs again. A refusal is an answer; an outage (CaError, StoreError) is thrown.
    */
   async enrol(endpoint: EnrolmentEndpoint, request: EnrolmentRequest): Promise<EnrolmentOutcome> {
+    return this.#orRefusal(endpoint, request, async () => {
+      const seen = await this.#parts.transactions.find(endpoint, request);
+      const known = seen && (await this.#answerAgain(endpoint, request, seen));
+      return known ?? this.#begin(endpoint, request, seen);
+    });
+  }
+
+  /**
+   * CertPoll (RFC 8894 section 3.3.3): the newest transaction of this identifier that the same key signed. Whoever only knows the identifier gets
+   * nothing.
+   */
+  async poll(endpoint: EnrolmentEndpoint, request: OpenedRequest): Promise<EnrolmentOutcome> {
+    return this.#orRefusal(endpoint, request, async () => {
+      const seen = await this.#parts.transactions.findBySigner(endpoint, request);
+      const known = seen && (await this.#answerAgain(endpoint, { ...request, csr: undefined }, seen));
+      return known ?? failure('badCertId', 'There is no request of this transaction that waits, or it was not decided in time.');
+    });
+  }
+
+  async #orRefusal(endpoint: EnrolmentEndpoint, request: OpenedRequest, work: () => Promise<EnrolmentOutcome>): Promise<EnrolmentOutcome> {
+    let outcome: EnrolmentOutcome;
     try {
-      const seen = await this.#findTransaction(endpoint, request);
-      const certificate = seen?.status === 'SUCCESS' ? await this.#parts.certificates.getCertificate(certificateIdOf(seen)) : undefined;
-      if (certificate !== undefined && this.#isFresh(certificate)) return success(certificate);
-      const issuer = await this.#parts.certificateAuthorities.openForConnector(endpoint.certificateAuthorityArn);
-      // An open intent was authorised when it was recorded, and its challenge may be gone by now.
-      const outcome =
-        seen?.status === 'ISSUING'
-          ? await this.#finish(endpoint, request, issuer, seen)
-          : await this.#begin(endpoint, request, issuer, seen);
-      return 'pkiStatus' in outcome ? await this.recordRefusal(endpoint, request, outcome) : success(outcome);
+      outcome = await work();
     } catch (error) {
       if (!(error instanceof PkiError)) throw error;
-      return this.recordRefusal(endpoint, request, failureOf(error));
+      outcome = failureOf(error);
+    }
+    return outcome.pkiStatus === 'FAILURE' ? this.recordRefusal(endpoint, request, outcome) : outcome;
+  }
+
+  /** A request that failed before it could be understood as an enrolment leaves the same trace. */
+  async recordRefusal(
+    endpoint: EnrolmentEndpoint,
+    { transactionID, source }: Pick<OpenedRequest, 'transactionID' | 'source'>,
+    refusal: Failure,
+  ): Promise<Failure> {
+    await this.#parts.audit.record(enrolmentRefused({ ...subjectOf(endpoint), transactionID, source }, refusal));
+    return refusal;
+  }
+
+  /** What the transaction's earlier request was or will be answered; undefined when that is over and a new one begins. */
+  async #answerAgain(
+    endpoint: EnrolmentEndpoint,
+    request: OpenedRequest & { csr: EnrolmentRequest['csr'] | undefined },
+    seen: TransactionRow,
+  ): Promise<EnrolmentOutcome | undefined> {
+    switch (seen.status) {
+      case 'SUCCESS': {
+        const certificate = await this.#parts.certificates.getCertificate(certificateIdOf(seen));
+        return this.#isFresh(certificate) ? this.#success(endpoint, certificate) : undefined;
+      }
+      case 'PENDING':
+        return this.#isOver(endpoint, seen.requested_at) ? undefined : { pkiStatus: 'PENDING' };
+      case 'FAILURE':
+        return this.#isOver(endpoint, seen.updated_at) ? undefined : failure('badRequest', seen.reason ?? 'The request was rejected.');
+      case 'APPROVED': {
+        if (this.#isOver(endpoint, seen.updated_at)) return undefined;
+        return this.#issueApproved(endpoint, waitingRequest(request, seen), seen);
+      }
+      case 'ISSUING': {
+        // Only the CSR says what was begun; whoever polls for one that did not wait asks again.
+        if (request.csr === undefined && seen.csr === null) return { pkiStatus: 'PENDING' };
+        return this.#finish(endpoint, waitingRequest(request, seen), seen);
+      }
+      default:
+        return seen.status satisfies never;
     }
   }
 
@@ -152,67 +125,37 @@ export class Enrolment {
     return !isRevoked && this.#parts.system.now() < (createdAt + notAfter) / 2;
   }
 
-  /** A request that failed before it could be understood as an enrolment leaves the same trace. */
-  async recordRefusal(
-    endpoint: EnrolmentEndpoint,
-    { transactionID, source }: { transactionID: string; source: string },
-    refusal: Failure,
-  ): Promise<Failure> {
-    const subject: ScepSubject = { ...endpoint, transactionID, source };
-    await this.#parts.audit.record(enrolmentRefused(subject, refusal));
-    return refusal;
+  #isOver({ policy }: EnrolmentEndpoint, since: number | null): boolean {
+    return (since ?? 0) + policy.Approval.ExpiresInDays * dayMs <= this.#parts.system.now();
   }
 
-  /** Proof of possession first, then the challenge: a guess at the password costs the guesser a key and a signature. */
-  async #begin(
-    endpoint: EnrolmentEndpoint,
-    request: EnrolmentRequest,
-    issuer: OpenAuthority,
-    ended: TransactionRow | undefined,
-  ): Promise<IssuedCertificate | Failure> {
-    const refusal = (await this.#checkSigner(endpoint, request)) ?? checkProofOfPossession(request.csr);
-    if (refusal !== undefined) return refusal;
-    const authorisation = await this.#checkChallenge(endpoint, request.csr.challengePasswords);
+  async #begin(endpoint: EnrolmentEndpoint, request: EnrolmentRequest, ended: TransactionRow | undefined): Promise<EnrolmentOutcome> {
+    const issuer = await this.#openIssuer(endpoint);
+    const authorisation = await this.#parts.authorisations.authorise(endpoint, request);
     if ('pkiStatus' in authorisation) return authorisation;
     const order = this.#order(endpoint, request, issuer);
-    return 'pkiStatus' in order ? order : this.#issue(endpoint, request, order, { ...authorisation, ended });
+    if ('pkiStatus' in order) return order;
+    // An operator has approved the certificate that is renewed.
+    const waits = endpoint.policy.Approval.Mode === 'MANUAL' && authorisation.by !== 'renewal';
+    const answer = waits
+      ? await this.#hold(endpoint, request, order, { authorisation, ended })
+      : await this.#issue(endpoint, request, order, { authorisation, ended });
+    if (answer !== undefined) return answer;
+    // Given up: another request with the same transaction came first, or else the authorisation is gone.
+    const seen = await this.#parts.transactions.find(endpoint, request);
+    const isAnothers = seen !== undefined && seen.updated_at !== ended?.updated_at;
+    return (
+      (isAnothers ? await this.#answerAgain(endpoint, request, seen) : undefined) ?? this.#parts.authorisations.refusalOf(authorisation)
+    );
   }
 
-  async #finish(
-    endpoint: EnrolmentEndpoint,
-    request: EnrolmentRequest,
-    issuer: OpenAuthority,
-    seen: TransactionRow,
-  ): Promise<IssuedCertificate | Failure> {
-    const order = this.#order(endpoint, request, issuer);
-    return 'pkiStatus' in order ? order : this.#resume(endpoint, request, order, seen);
+  async #openIssuer({ certificateAuthorityArn }: EnrolmentEndpoint): Promise<OpenAuthority> {
+    return this.#parts.certificateAuthorities.openForConnector(certificateAuthorityArn);
   }
 
-  /**
-   * A signer's own certificate proves nothing, so its key must be the CSR's: else the answer goes to whoever signed. Keys are compared, not names,
-   * which Cisco, pfSense and sscep let differ. A certificate of this connector may sign for a new key, as certmonger's rekey does.
-   */
-  async #checkSigner(endpoint: EnrolmentEndpoint, { signer, csr }: EnrolmentRequest): Promise<Failure | undefined> {
-    const now = this.#parts.system.now();
-    if (signer.notAfter + signerClockSkewMs < now) return failure('badMessageCheck', 'The certificate included in the request is expired.');
-    if (signer.publicKey.equals(csr.publicKey)) return undefined;
-    const row = await findCertificateByFingerprint(this.#parts.database.query, fingerprint(signer.der));
-    if (row?.connector_id === endpoint.connectorId && row.kind === 'DEVICE' && row.status === 'ISSUED') return undefined;
-    return failure('badMessageCheck', 'The request is not signed with the key that the certificate signing request is for.');
-  }
-
-  async #checkChallenge(endpoint: EnrolmentEndpoint, challengePasswords: readonly string[]): Promise<Authorisation | Failure> {
-    const [password, second] = challengePasswords;
-    if (password === undefined || second !== undefined) {
-      return failure('badRequest', 'Exactly one challenge password is required in the certificate signing request.');
-    }
-    const challengeId = await this.#parts.challenges.verifyChallengePassword(endpoint.connectorId, password);
-    return challengeId === undefined ? invalidChallenge : { challengeId };
-  }
-
-  #order(endpoint: EnrolmentEndpoint, { csr }: EnrolmentRequest, issuer: OpenAuthority): CertificateOrder | Failure {
+  #order(endpoint: EnrolmentEndpoint, { csr }: Pick<EnrolmentRequest, 'csr'>, issuer: OpenAuthority): CertificateOrder | Failure {
     const issuerNotAfter = issuer.authority.certificates[0].notAfter;
-    const content = applyProfile(csr, { now: this.#parts.system.now(), issuerNotAfter });
+    const content = applyProfile(csr, endpoint.policy, { now: this.#parts.system.now(), issuerNotAfter });
     if ('pkiStatus' in content) return content;
     return {
       kind: 'DEVICE',
@@ -228,67 +171,133 @@ export class Enrolment {
     };
   }
 
+  /** Records that the request waits for an operator, and takes its challenge for it. Undefined when it lost a race. */
+  async #hold(
+    endpoint: EnrolmentEndpoint,
+    request: EnrolmentRequest,
+    { issuer }: CertificateOrder,
+    { authorisation, ended }: Begun,
+  ): Promise<EnrolmentOutcome | undefined> {
+    const { database, system, audit, transactions } = this.#parts;
+    const now = system.now();
+    const requestedSince = now - endpoint.policy.Approval.ExpiresInDays * dayMs;
+    const { connectorId } = endpoint;
+    if (await hasPendingRequests(database.query, { connectorId, requestedSince, count: enrolmentLimits.pendingRequestsMax })) {
+      return failure('badRequest', 'Too many requests wait for approval. Try again once an operator has decided some of them.');
+    }
+    const event = enrolmentPending(
+      { ...subjectOf(endpoint), transactionID: request.transactionID, source: request.source },
+      { subject: formatName(request.csr.subject) },
+    );
+    const held = await attempt(database, async query => {
+      await this.#checkUnchanged(query, endpoint, issuer);
+      const { csr, signer, source } = request;
+      const change: TransactionChange = { status: 'PENDING', csr: csr.der, signer: signer.der, source, requested_at: now };
+      if (!(await transactions.write(query, endpoint, request, { authorisation, ended, change }))) return false;
+      await audit.insert(query, event);
+      return true;
+    });
+    if (!held) return undefined;
+    audit.log(event);
+    return { pkiStatus: 'PENDING' };
+  }
+
   /**
-   * Records the intent, together with a last look at the challenge: one that was deleted meanwhile authorises nothing. `ended` is the same
-   * transaction as it ended long ago, which is then opened again.
+   * Records the intent together with the claim on what authorises it, then issues. Undefined when it lost a race. An authority that fails leaves
+   * everything as it was: the challenge authorises another try.
    */
   async #issue(
     endpoint: EnrolmentEndpoint,
     request: EnrolmentRequest,
     order: CertificateOrder,
-    { challengeId, ended }: Authorisation & { ended: TransactionRow | undefined },
-  ): Promise<IssuedCertificate | Failure> {
-    const { system, certificates } = this.#parts;
-    const transactionRowId = ended?.transaction_row_id ?? uuidV7(system);
-    const now = system.now();
-    const { transactionId, csrHash, signerKeyHash } = transactionKey(request);
-    const issued = await certificates.issue(order, {
-      ...this.#alongside(endpoint, request, transactionRowId),
-      atIntent: async (query, certificateId) => {
-        const challenges = await listChallengeMacs(query, endpoint.connectorId);
-        if (!challenges.some(({ challenge_id }) => challenge_id === challengeId)) return false;
-        if (ended !== undefined) {
-          return restartTransaction(query, transactionRowId, { fromCertificateId: certificateIdOf(ended), certificateId, updatedAt: now });
-        }
-        return insertTransaction(query, {
-          transaction_row_id: transactionRowId,
-          connector_id: endpoint.connectorId,
-          transaction_id: transactionId,
-          csr_hash: csrHash,
-          signer_key_hash: signerKeyHash,
-          status: 'ISSUING',
-          certificate_id: certificateId,
-          reason: null,
-          created_at: now,
-          updated_at: now,
-        });
+    begun: Begun,
+  ): Promise<EnrolmentOutcome | undefined> {
+    return this.#issueWith(endpoint, request, order, {
+      authorisation: begun.authorisation,
+      transactionRowId: begun.ended?.transaction_row_id ?? uuidV7(this.#parts.system),
+      record: (query, certificateId, transactionRowId) => {
+        const change = { status: 'ISSUING', certificate_id: certificateId } as const;
+        return this.#parts.transactions.write(query, endpoint, request, { ...begun, transactionRowId, change });
       },
     });
-    if (issued !== undefined) return issued;
-    // Given up: another request with the same transaction came first, or else the challenge is gone.
-    const seen = await this.#findTransaction(endpoint, request);
-    const isAnothers = seen !== undefined && seen.certificate_id !== ended?.certificate_id;
-    return isAnothers ? this.#resume(endpoint, request, order, seen) : invalidChallenge;
   }
 
-  async #resume(
+  /** The operator's word authorises: a challenge may have ended while the request waited. */
+  async #issueApproved(
     endpoint: EnrolmentEndpoint,
-    request: EnrolmentRequest,
+    request: WaitingRequest,
+    approved: TransactionRow,
+  ): Promise<EnrolmentOutcome | undefined> {
+    const order = this.#order(endpoint, request, await this.#openIssuer(endpoint));
+    if ('pkiStatus' in order) return order;
+    const outcome = await this.#issueWith(endpoint, request, order, {
+      authorisation: { by: 'approval', decidedBy: approved.decided_by ?? '' },
+      transactionRowId: approved.transaction_row_id,
+      record: (query, certificateId) => {
+        const change = { status: 'ISSUING', certificate_id: certificateId, updated_at: this.#parts.system.now() } as const;
+        return moveTransaction(query, approved.transaction_row_id, approved, change);
+      },
+    });
+    if (outcome !== undefined) return outcome;
+    const seen = await this.#parts.transactions.get(approved.transaction_row_id);
+    return seen === undefined || seen.status === 'APPROVED' ? undefined : this.#answerAgain(endpoint, request, seen);
+  }
+
+  async #issueWith(
+    endpoint: EnrolmentEndpoint,
+    request: WaitingRequest,
     order: CertificateOrder,
-    seen: TransactionRow,
-  ): Promise<IssuedCertificate> {
-    return this.#parts.certificates.resume(certificateIdOf(seen), order, this.#alongside(endpoint, request, seen.transaction_row_id));
+    { transactionRowId, authorisation, record }: Issuance,
+  ): Promise<EnrolmentOutcome | undefined> {
+    const { certificates, transactions, takeIssuance } = this.#parts;
+    if (!takeIssuance(endpoint.accountId)) {
+      return failure('badRequest', 'Certificate authority issuance limit exceeded.', { code: 'issuanceLimitExceeded' });
+    }
+    let intentId: string | undefined;
+    try {
+      const issued = await certificates.issue(order, {
+        ...this.#alongside(endpoint, request, { transactionRowId, authorisation }),
+        atIntent: async (query, certificateId) => {
+          await this.#checkUnchanged(query, endpoint, order.issuer);
+          const recorded = await record(query, certificateId, transactionRowId);
+          if (recorded) intentId = certificateId;
+          return recorded;
+        },
+      });
+      return issued && this.#success(endpoint, issued);
+    } catch (error) {
+      // A store that cannot be written cannot be tidied either: the worker does it later.
+      if (intentId !== undefined && !(error instanceof StoreError)) {
+        await transactions.abandon({ certificate_id: intentId, transaction_row_id: transactionRowId });
+      }
+      throw error;
+    }
+  }
+
+  async #finish(endpoint: EnrolmentEndpoint, request: WaitingRequest, seen: TransactionRow): Promise<EnrolmentOutcome> {
+    const order = this.#order(endpoint, request, await this.#openIssuer(endpoint));
+    if ('pkiStatus' in order) return order;
+    const alongside = this.#alongside(endpoint, request, {
+      transactionRowId: seen.transaction_row_id,
+      authorisation: { by: 'resumption' },
+    });
+    return this.#success(endpoint, await this.#parts.certificates.resume(certificateIdOf(seen), order, alongside));
   }
 
   /** What is committed with the certificate: the end of the transaction and its audit event. */
-  #alongside(endpoint: EnrolmentEndpoint, request: EnrolmentRequest, transactionRowId: string): Alongside {
+  #alongside(
+    endpoint: EnrolmentEndpoint,
+    request: WaitingRequest,
+    { transactionRowId, authorisation }: Pick<Issuance, 'transactionRowId' | 'authorisation'>,
+  ): Alongside {
     const { audit, system } = this.#parts;
-    const subject: ScepSubject = { ...endpoint, transactionID: request.transactionID, source: request.source };
+    const { transactionID, source } = request;
     let event: AuditEvent | undefined;
     return {
       transactionRowId,
       atRecord: async (query, { serialNumber, subjectText, notAfter }) => {
-        event = certificateIssued(subject, { serialNumber, subject: subjectText, notAfter });
+        const certificate = { serialNumber, subject: subjectText, notAfter, authorisation };
+        event = certificateIssued({ ...subjectOf(endpoint), transactionID, source }, certificate);
         await updateTransaction(query, transactionRowId, { status: 'SUCCESS', updated_at: system.now() });
         await audit.insert(query, event);
       },
@@ -296,44 +305,45 @@ export class Enrolment {
     };
   }
 
-  async #findTransaction(endpoint: EnrolmentEndpoint, request: EnrolmentRequest): Promise<TransactionRow | undefined> {
-    return findTransaction(this.#parts.database.query, { connectorId: endpoint.connectorId, ...transactionKey(request) });
+  /** Nothing is begun by what an administrator has changed since the request came. Throws ConnectorChangedError. */
+  async #checkUnchanged(
+    query: Query,
+    { connectorId, policyDocument }: EnrolmentEndpoint,
+    { caId, authority }: OpenAuthority,
+  ): Promise<void> {
+    const connector = await findConnectorById(query, connectorId);
+    const row = await findCertificateAuthorityById(query, caId);
+    const isSame =
+      connector?.status === 'ACTIVE' &&
+      connector.enrolment_policy === policyDocument &&
+      row?.status === 'ACTIVE' &&
+      row.certificate !== null &&
+      Buffer.compare(row.certificate, authority.certificates[0].der) === 0;
+    if (!isSame) throw new ConnectorChangedError();
+  }
+
+  async #success({ policy, certificateAuthorityArn }: EnrolmentEndpoint, { certificate }: IssuedCertificate): Promise<EnrolmentOutcome> {
+    if (!policy.CaCertificateInCertRep) return { pkiStatus: 'SUCCESS', certificates: [certificate] };
+    const { authority } = await this.#parts.certificateAuthorities.openForConnector(certificateAuthorityArn);
+    return { pkiStatus: 'SUCCESS', certificates: [certificate, authority.certificates[0].der] };
   }
 }
 
-/** The signer's key is part of what identifies a transaction, so knowing a device's transactionID and CSR gets nobody its answer. */
-function transactionKey({ transactionID, csr, signer }: EnrolmentRequest): {
-  transactionId: string;
-  csrHash: string;
-  signerKeyHash: string;
-} {
-  return { transactionId: transactionID, csrHash: sha256(csr.der), signerKeyHash: sha256(signer.publicKey.spki) };
+interface Issuance {
+  transactionRowId: string;
+  authorisation: Authorisation | { by: 'approval'; decidedBy: string } | { by: 'resumption' };
+  record(query: Query, certificateId: string, transactionRowId: string): Promise<boolean>;
 }
 
-function sha256(octets: Uint8Array): string {
-  return createHash('sha256').update(octets).digest('hex');
+/** A request, or a poll, together with the CSR that it is about. */
+type WaitingRequest = OpenedRequest & Pick<EnrolmentRequest, 'csr'>;
+
+function waitingRequest(request: OpenedRequest & { csr: EnrolmentRequest['csr'] | undefined }, seen: TransactionRow): WaitingRequest {
+  if (request.csr !== undefined) return { ...request, csr: request.csr };
+  if (seen.csr === null || seen.signer === null) throw new Error(`transaction ${seen.transaction_row_id} waits without its CSR`);
+  return { ...request, csr: parseCertificationRequest(seen.csr), signer: parseCertificate(seen.signer) };
 }
 
-function certificateIdOf(row: TransactionRow): string {
-  if (row.certificate_id === null) throw new Error(`transaction ${row.transaction_row_id} has no certificate`);
-  return row.certificate_id;
-}
-
-function success({ certificate }: IssuedCertificate): EnrolmentOutcome {
-  return { pkiStatus: 'SUCCESS', certificate };
-}
-
-function secretsEqual(a: string, b: string): boolean {
-  const [octetsA, octetsB] = [Buffer.from(a), Buffer.from(b)];
-  return octetsA.length === octetsB.length && timingSafeEqual(octetsA, octetsB);
-}
-
-/** The CSR is signed with the key that it is for (RFC 8894 section 7.6), by an algorithm that is not refused. Throws PkiError. */
-function checkProofOfPossession(csr: CertificationRequest): Failure | undefined {
-  const { digest } = resolveSignatureAlgorithm(csr.signatureAlgorithm);
-  if (digest !== undefined && !algorithmPolicy.digests.has(digest))
-    throw unsupportedAlgorithm(digests[digest].oid, 'SHA-256 to sign the certificate signing request');
-  return verifyCertificationRequest(csr)
-    ? undefined
-    : failure('badMessageCheck', 'The signature of the certificate signing request does not hold.');
+function subjectOf({ accountId, region, connectorId }: EnrolmentEndpoint): Omit<ScepSubject, 'transactionID' | 'source'> {
+  return { accountId, region, connectorId };
 }

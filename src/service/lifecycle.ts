@@ -3,6 +3,7 @@ import { CaError } from '../backends/ca/certificate-authority.ts';
 import { deleteChallengesOf } from '../backends/store/challenges.ts';
 import { claimConnectors, deleteConnectorRow, updateConnectorStatus } from '../backends/store/connectors.ts';
 import { type ConnectorRow, type Database, StoreError } from '../backends/store/database.ts';
+import { deleteDynamicChallengesOf } from '../backends/store/dynamic-challenges.ts';
 import { deleteRaKeysOf } from '../backends/store/ra-keys.ts';
 import { deleteAllTags, deleteTagsUnder } from '../backends/store/tags.ts';
 import { connectorActivated, connectorDeleted, connectorFailed, type Log } from '../base/events.ts';
@@ -84,6 +85,7 @@ export class Lifecycle extends StepLoop {
     const event = connectorDeleted(subjectOf(connector));
     await database.transaction(async query => {
       await deleteChallengesOf(query, connectorId);
+      await deleteDynamicChallengesOf(query, connectorId);
       await deleteRaKeysOf(query, connectorId);
       await deleteTagsUnder(query, arn);
       await deleteAllTags(query, arn);

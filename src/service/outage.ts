@@ -1,7 +1,27 @@
 /** What a client may be told when the store or the certificate authority cannot do its work: an outage to wait out, without the operator's file names. */
 import { CaError } from '../backends/ca/certificate-authority.ts';
 import { StoreError, type StoreErrorReason } from '../backends/store/database.ts';
+import type { ConnectorStatusReason } from '../base/resources.ts';
+import type { ConnectorError, ConnectorErrorCode } from '../base/scep.ts';
 import { OverloadError } from '../base/worker-pool.ts';
+
+/** What was asked for is not what it was when the request came. The next request finds it as it is. */
+export class ConnectorChangedError extends Error {
+  override readonly name = 'ConnectorChangedError';
+
+  constructor() {
+    super('The connector has changed since the request was initiated.');
+  }
+}
+
+/** Another request gave up what this one was to finish. The next one begins anew. */
+export class IntentAbandonedError extends Error {
+  override readonly name = 'IntentAbandonedError';
+
+  constructor() {
+    super('The certificate was not issued. Try again.');
+  }
+}
 
 const messageByReason: Record<StoreErrorReason, string> = {
   full: 'The disk of this service is full. Nothing was changed; try again once its operator has freed some space.',
@@ -12,9 +32,21 @@ const messageByReason: Record<StoreErrorReason, string> = {
   newer: 'The store of this service was changed by a newer version. Its operator has to run that version.',
 };
 
-/** Undefined when the error is not an outage. */
-export function outageMessage(error: unknown): string | undefined {
-  if (error instanceof CaError) return `This connector cannot issue at present (${error.reason}). Try again later.`;
-  if (error instanceof OverloadError) return 'This service is overloaded. Try again later.';
-  return error instanceof StoreError ? messageByReason[error.reason] : undefined;
+const errorByReason: Partial<Record<ConnectorStatusReason, ConnectorErrorCode>> = {
+  PRIVATECA_ACCESS_DENIED: 'authorityAccessDenied',
+  PRIVATECA_INVALID_STATE: 'authorityNotActive',
+  PRIVATECA_RESOURCE_NOT_FOUND: 'authorityDoesNotExist',
+};
+
+/** Undefined when the error is not an outage. `error` is what AWS's connector calls it, where it does. */
+export function outageOf(error: unknown): { message: string; error?: ConnectorError } | undefined {
+  if (error instanceof CaError) {
+    const code = errorByReason[error.reason];
+    const message = `This connector cannot issue at present (${error.reason}). Try again later.`;
+    return { message, ...(code && { error: { code } }) };
+  }
+  if (error instanceof ConnectorChangedError) return { message: `${error.message} Try again.`, error: { code: 'connectorChanged' } };
+  if (error instanceof IntentAbandonedError) return { message: error.message };
+  if (error instanceof OverloadError) return { message: 'This service is overloaded. Try again later.' };
+  return error instanceof StoreError ? { message: messageByReason[error.reason] } : undefined;
 }

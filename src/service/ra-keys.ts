@@ -80,6 +80,7 @@ export class RaKeys {
           certificate_id: certificate.certificateId,
           certificate: certificate.certificate,
           sealed_key: sealedKey,
+          purpose: 'BOTH',
           status: 'ACTIVE',
           not_before: certificate.notBefore,
           not_after: certificate.notAfter,

@@ -46,9 +46,21 @@ export class RevocationLists {
 
   /** The authority's current CRL; undefined when it publishes none. */
   async findRevocationList(caId: string): Promise<RevocationList | undefined> {
-    const { database, system } = this.#parts;
+    const { database } = this.#parts;
     const row = await findCertificateAuthorityById(database.query, caId);
-    if (row === undefined || !publishesList(row)) return undefined;
+    return row && publishesList(row) ? this.#current(row) : undefined;
+  }
+
+  /** The current CRL of an authority in service, published or not: SCEP's GetCRL hands it to devices. */
+  async getRevocationList(caId: string): Promise<RevocationList> {
+    const row = await findCertificateAuthorityById(this.#parts.database.query, caId);
+    if (row === undefined) throw new Error(`the certificate authority ${caId} does not exist`);
+    return this.#current(row);
+  }
+
+  async #current(row: CertificateAuthorityRow): Promise<RevocationList> {
+    const { database, system } = this.#parts;
+    const { ca_id: caId } = row;
     const revision = revisionOf(row, await findLatestRevocation(database.query, caId));
     const known = this.#lists.get(caId);
     if (known?.revision === revision && system.now() < (known.thisUpdate + known.nextUpdate) / 2) return known;

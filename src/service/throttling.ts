@@ -25,19 +25,22 @@ export class Throttling {
 
   /** Takes one token of an account or a connector, or throws ThrottlingException. An operation without a quota is not throttled. */
   take(whose: string, operation: string): void {
+    if (this.tryTake(whose, operation)) return;
     const rate = this.#rates[operation];
-    if (rate === undefined || rate === Number.POSITIVE_INFINITY) return;
+    throw new ServiceException('ThrottlingException', `Rate exceeded: ${operation} may be called ${rate} times a second. Try again later.`);
+  }
+
+  /** The same, and whether there was one. */
+  tryTake(whose: string, operation: string): boolean {
+    const rate = this.#rates[operation];
+    if (rate === undefined || rate === Number.POSITIVE_INFINITY) return true;
     const key = `${whose}/${operation}`;
     const now = this.#system.now();
     const capacity = rate * burstSeconds;
     const { tokens, filledAt } = this.#buckets.get(key) ?? { tokens: capacity, filledAt: now };
     const filled = Math.min(capacity, tokens + (Math.max(0, now - filledAt) / 1000) * rate);
-    if (filled < 1) {
-      throw new ServiceException(
-        'ThrottlingException',
-        `Rate exceeded: ${operation} may be called ${rate} times a second. Try again later.`,
-      );
-    }
+    if (filled < 1) return false;
     this.#buckets.set(key, { tokens: filled - 1, filledAt: now });
+    return true;
   }
 }

@@ -42,6 +42,7 @@ describeEveryDatabase(subject => {
       certificate_id: uuid(1),
       certificate: Uint8Array.of(1),
       sealed_key: Uint8Array.of(2),
+      purpose: 'BOTH',
       status: 'RETIRED',
       not_before: now,
       not_after: now + 1,
@@ -118,7 +119,10 @@ describeEveryDatabase(subject => {
       true,
     );
     await updateTransaction(subject.database.query, uuid(1), { status: 'SUCCESS', certificate_id: uuid(7), updated_at: now + 1 });
-    const expected = { ...row, status: 'SUCCESS', certificate_id: uuid(7), reason: null, updated_at: now + 1 };
+    const neverWaited = { csr: null, signer: null, source: null, decided_by: null, requested_at: null };
+    const neverClaimed = { dynamic_challenge_id: null, renewed_certificate_id: null };
+    const ended = { status: 'SUCCESS', certificate_id: uuid(7), reason: null, updated_at: now + 1 };
+    const expected = { ...row, ...neverWaited, ...neverClaimed, ...ended };
     assert.deepEqual(await findTransaction(subject.database.query, key), expected);
     assert.equal((await findTransaction(subject.database.query, { ...key, csrHash: 'another' }))?.status, 'ISSUING');
     assert.equal(await findTransaction(subject.database.query, { ...key, transactionId: 'absent' }), undefined);

@@ -252,7 +252,15 @@ describeEveryDatabase(subject => {
   test('a connector comes back as it was written, to its own account and region only', async () => {
     await insertConnector(subject.database.query, connector(1, { type: 'INTUNE', azure_domain: 'contoso.example' }));
     const nulls = { azure_application_id: null, vpc_endpoint_id: null, status_reason: null };
-    const expected = { ...connector(1), ...nulls, type: 'INTUNE', azure_domain: 'contoso.example', lease_until_at: 0 };
+    const expected = {
+      ...connector(1),
+      ...nulls,
+      type: 'INTUNE',
+      azure_domain: 'contoso.example',
+      enrolment_policy: null,
+      ra_renewal_at: 0,
+      lease_until_at: 0,
+    };
     assert.deepEqual(await findConnector(subject.database.query, { ...home, connectorId: uuid(1) }), expected);
     assert.equal(await findConnector(subject.database.query, { ...home, region: 'eu-west-1', connectorId: uuid(1) }), undefined);
     assert.equal(await findConnector(subject.database.query, { ...home, accountId: otherAccountId, connectorId: uuid(1) }), undefined);

@@ -18,7 +18,7 @@ import { formatName } from '../../src/base/pki/name.ts';
 import { Oid } from '../../src/base/pki/oids.ts';
 import { parseCertificationRequest, verifyCertificationRequest } from '../../src/base/pki/pkcs10.ts';
 import { parseCertificate, subjectKeyIdentifier, verifyCertificateSignature } from '../../src/base/pki/x509.ts';
-import { openCertificationRequest, parsePkiMessage } from '../../src/fronts/scep/pki-message.ts';
+import { openPkiMessage, parsePkiMessage } from '../../src/fronts/scep/pki-message.ts';
 import { streamed } from '../support/ber.ts';
 import { refused, valueOrRefusal } from '../support/pki-error-check.ts';
 import { createCaAndRa, createCsr, createIdentity, createPkcsReq, ecKey, laxPolicy, rsaKey, seed } from '../support/pki-fixtures.ts';
@@ -50,7 +50,7 @@ const ecdsaLeaf = createIdentity({ issuer: ecdsaCa, key: ecKey('prime256v1') });
 const ecdsaCsr = createCsr(ecKey('prime256v1'), 'secret');
 
 function open(bytes: Uint8Array) {
-  return openCertificationRequest(parsePkiMessage(bytes), { keyPairs: [ra], policy: laxPolicy, randomBytes });
+  return openPkiMessage(parsePkiMessage(bytes), { requestType: 'PKCSReq', keyPairs: [ra], policy: laxPolicy, randomBytes });
 }
 
 function openEnvelope(bytes: Uint8Array) {

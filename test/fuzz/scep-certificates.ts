@@ -7,7 +7,7 @@ import { findExtension, KeyUsage, parseKeyUsage } from '../../src/base/pki/exten
 import { Oid } from '../../src/base/pki/oids.ts';
 import { parseSignedData } from '../../src/base/pki/signed-data.ts';
 import { fingerprint, parseCertificate } from '../../src/base/pki/x509.ts';
-import { type IdentityName, identity, identitySpecs, worldNow } from '../support/vector-identities.ts';
+import { identity, identityNames, identitySpecs, worldNow } from '../support/vector-identities.ts';
 import { connectorIdOf, connectorSpecs } from '../support/vector-store.ts';
 import { messagesIn } from './scep-http.ts';
 import type { ScepInput } from './scep-inputs.ts';
@@ -18,7 +18,11 @@ const purposes = new Set(
   `1.3.6.1.5.5.7.3.1 1.3.6.1.5.5.7.3.2 1.3.6.1.5.5.7.3.4 1.3.6.1.5.5.7.3.5 1.3.6.1.5.5.7.3.6 1.3.6.1.5.5.7.3.7 1.3.6.1.5.5.7.3.13
   1.3.6.1.5.5.7.3.14 1.3.6.1.5.5.7.3.17 1.3.6.1.5.5.8.2.2 1.3.6.1.4.1.311.20.2.2 1.3.6.1.4.1.311.10.3.4`.split(/\s+/),
 );
-const enrolments = new Set(['17', '18', '19']);
+
+interface Circumstances {
+  signers: readonly KeyPair[];
+  changes: readonly string[];
+}
 
 export class CertificateOracle {
   readonly #database: Database;
@@ -31,45 +35,57 @@ export class CertificateOracle {
 
   constructor(database: Database) {
     this.#database = database;
-    const names = Object.keys(identitySpecs) as IdentityName[];
-    this.#keys = names.filter(name => identitySpecs[name].role === 'device').map(name => identity(name).privateKey);
+    this.#keys = identityNames.filter(name => identitySpecs[name].role === 'device').map(name => identity(name).privateKey);
   }
 
-  /** The certificate, where there is one, so that nobody takes what it says for a secret. */
+  /** Of SUCCESS and PENDING. With the certificate, where there is one, so that nobody takes what it says for a secret. */
   async judge(input: ScepInput, certRep: CertRepRead, changes: readonly string[]): Promise<{ problems: string[]; certificate?: Buffer }> {
-    let content: Uint8Array;
     const signers = this.#signersOf(input);
-    try {
-      const opened = openContent(findOpening(parseEnvelopedData(certRep.signedData.eContent ?? Buffer.alloc(0)), signers), size =>
-        Buffer.alloc(size),
-      );
-      if (!opened.intact) return { problems: ['SUCCESS that the signer cannot open'] };
-      content = opened.content;
-    } catch (error) {
-      return { problems: [`SUCCESS that the signer cannot open: ${error instanceof Error ? error.message : 'unknown'}`] };
-    }
-    const isEnrolment = certRep.messageTypes.some(type => enrolments.has(type));
-    if (!isEnrolment && !certRep.messageTypes.includes('20'))
-      return { problems: changes.map(change => `SUCCESS of a query, and yet: ${change}`) };
+    if (certRep.ending === 'PENDING') return { problems: await this.#problemsOfEntitlement(input, certRep, { signers, changes }) };
+    if (certRep.ending !== 'SUCCESS') return { problems: [] };
+    const content = openedBy(signers, certRep);
+    if (content === undefined) return { problems: ['SUCCESS that the signer cannot open'] };
     const certificates = parseSignedData(content).certificates;
     const [certificate, second] = certificates;
-    if (certificate === undefined || second !== undefined) return { problems: [`SUCCESS with ${certificates.length} certificates`] };
-    const problems = this.#problemsOfCertificate(input, Buffer.from(certificate.der));
-    if (!(await this.#isEntitled(input, certRep, signers))) problems.push('SUCCESS without a right challenge');
-    return { problems, certificate: Buffer.from(certificate.der) };
+    const isQuery = certRep.messageTypes.every(type => type === '21' || type === '22');
+    // The list is made when it is first asked for.
+    if (certificate === undefined && certRep.messageTypes.includes('22')) return { problems: [] };
+    const problems = isQuery ? changes.map(change => `SUCCESS of a query, and yet: ${change}`) : [];
+    if (certificate === undefined || second !== undefined)
+      return { problems: [...problems, `SUCCESS with ${certificates.length} certificates`] };
+    const der = Buffer.from(certificate.der);
+    if (isQuery) {
+      const isOwn = signers.some(signer => signer.certificate.publicKey.equals(certificate.publicKey));
+      return { problems: isOwn ? problems : [...problems, 'the certificate of another key'], certificate: der };
+    }
+    problems.push(
+      ...this.#problemsOfCertificate(input, certRep, der),
+      ...(await this.#problemsOfEntitlement(input, certRep, { signers, changes })),
+    );
+    return { problems, certificate: der };
   }
 
-  async #isEntitled(input: ScepInput, { transactionID }: CertRepRead, signers: readonly KeyPair[]): Promise<boolean> {
-    const transaction = `${input.connector} ${transactionID}`;
-    const { challenge } = connectorSpecs[input.connector];
-    if (challenge !== null && input.plaintexts.some(plaintext => holdsChallenge(plaintext, challenge))) {
+  async #problemsOfEntitlement(input: ScepInput, certRep: CertRepRead, { signers, changes }: Circumstances): Promise<string[]> {
+    const { connector, plaintexts } = input;
+    const { challenge }: { challenge: string | null } = connectorSpecs[connector];
+    const transaction = `${connector} ${certRep.transactionID}`;
+    const holdsPassword = challenge !== null && plaintexts.some(plaintext => holdsChallenge(plaintext, challenge));
+    if (holdsPassword || (await this.#renews(input, signers))) {
       this.#granted.add(transaction);
-      return true;
+      return [];
     }
-    if (this.#granted.has(transaction)) return true;
+    // The same again, or a poll for it: what it says was judged when it first came.
+    const isAgain = changes.length === 0 || certRep.messageTypes.includes('20');
+    return isAgain && this.#granted.has(transaction) ? [] : [`${certRep.ending} without a right challenge`];
+  }
+
+  /** Whether the signer's certificate is one that this connector renews. */
+  async #renews({ connector }: ScepInput, signers: readonly KeyPair[]): Promise<boolean> {
+    const spec = connectorSpecs[connector];
+    if (!('policy' in spec && 'Renewal' in spec.policy)) return false;
     for (const { certificate } of signers) {
       const row = await findCertificateByFingerprint(this.#database.query, fingerprint(certificate.der));
-      const isOfConnector = row?.connector_id === connectorIdOf(input.connector) && row.kind === 'DEVICE' && row.status === 'ISSUED';
+      const isOfConnector = row?.connector_id === connectorIdOf(connector) && row.kind === 'DEVICE' && row.status === 'ISSUED';
       if (isOfConnector && certificate.notAfter > worldNow) return true;
     }
     return false;
@@ -90,7 +106,7 @@ export class CertificateOracle {
     });
   }
 
-  #problemsOfCertificate({ plaintexts }: ScepInput, der: Buffer): string[] {
+  #problemsOfCertificate({ plaintexts }: ScepInput, { messageTypes }: CertRepRead, der: Buffer): string[] {
     let certificate: X509Certificate;
     try {
       certificate = new X509Certificate(der);
@@ -107,11 +123,23 @@ export class CertificateOracle {
     const usages = keyUsage === undefined ? new Set<number>() : parseKeyUsage(keyUsage);
     if (usages.has(KeyUsage.keyCertSign) || usages.has(KeyUsage.cRLSign)) problems.push('a certificate that may sign certificates or CRLs');
     const point = keyOctets(certificate.publicKey);
-    if (!plaintexts.some(plaintext => plaintext.includes(point))) problems.push('a certificate for a key that was not asked for');
+    const isPoll = messageTypes.includes('20');
+    if (!isPoll && !plaintexts.some(plaintext => plaintext.includes(point)))
+      problems.push('a certificate for a key that was not asked for');
     const before = this.#issued.get(certificate.serialNumber);
     if (before !== undefined && !before.equals(der)) problems.push('two certificates with one serial number');
     this.#issued.set(certificate.serialNumber, der);
     return problems;
+  }
+}
+
+function openedBy(signers: readonly KeyPair[], { signedData }: CertRepRead): Uint8Array | undefined {
+  try {
+    const opening = findOpening(parseEnvelopedData(signedData.eContent ?? Buffer.alloc(0)), signers);
+    const { content, intact } = openContent(opening, size => Buffer.alloc(size));
+    return intact ? content : undefined;
+  } catch {
+    return undefined;
   }
 }
 

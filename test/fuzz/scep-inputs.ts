@@ -22,6 +22,8 @@ export interface ScepInput {
   kind: string;
   connector: ConnectorName;
   form: HttpForm;
+  /** The peer's address: mostly a new one, since a guesser is soon made to wait. */
+  source: string;
   /** All that may come out of the envelope, wherever its parts are from. */
   plaintexts: readonly Buffer[];
 }
@@ -111,6 +113,7 @@ function layered(random: Random, other: Member & { places: readonly Place[] }): 
   return inputOf(random, { kind, connector, plaintexts: [plaintext, ...(other.plaintext ? [other.plaintext] : [])] }, message);
 }
 
-function inputOf(random: Random, parts: Omit<ScepInput, 'form'>, message: Buffer): ScepInput {
-  return { ...parts, form: soundForm(connectorPath(parts.connector), message.subarray(0, bodyBytesMax), random) };
+function inputOf(random: Random, parts: Omit<ScepInput, 'form' | 'source'>, message: Buffer): ScepInput {
+  const source = random.chance(0.05) ? '198.51.100.7' : [198, 18 + random.below(2), random.below(256), random.below(256)].join('.');
+  return { ...parts, source, form: soundForm(connectorPath(parts.connector), message.subarray(0, bodyBytesMax), random) };
 }

@@ -64,7 +64,9 @@ export function assemble(recipe: Recipe, edits: LayerEdits = {}): Assembled {
     sidOf(certificate, signer.certificate),
     encodeAlgorithmIdentifier(digest.oid),
     signedAttrs,
-    encodeAlgorithmIdentifier(Oid.rsaEncryption),
+    signer.privateKey.asymmetricKeyType === 'rsa'
+      ? encodeAlgorithmIdentifier(Oid.rsaEncryption)
+      : createSigner(signer.privateKey).algorithm,
     octetString(sign(digest.openssl, signed, signer.privateKey)),
   );
   const signedData = sequence(

@@ -12,7 +12,7 @@ import {
 } from '../../src/base/pki/signed-data.ts';
 import { readText } from '../../src/base/pki/strings-and-times.ts';
 import { FailInfo } from '../../src/base/scep.ts';
-import type { ScepResponse } from '../../src/fronts/scep/handler.ts';
+import type { ScepResponse } from '../../src/fronts/scep/answers.ts';
 import { laxPolicy } from '../support/pki-fixtures.ts';
 import { identity } from '../support/vector-identities.ts';
 import { connectorSpecs } from '../support/vector-store.ts';
@@ -100,7 +100,9 @@ function readCertRep(input: ScepInput, body: Uint8Array): { certRep?: CertRepRea
   const ending = endingOf(pkiStatus, value(Oid.failInfo));
   if (ending === undefined || transactionID === undefined)
     return { problems: [...problems, `pkiStatus ${pkiStatus} with failInfo ${value(Oid.failInfo)}`] };
-  const messageTypes = said(Oid.messageType).flatMap(textsOf);
+  const messageTypes = said(Oid.messageType)
+    .flatMap(textsOf)
+    .filter(text => /^\d+$/.test(text));
   return { certRep: { ending, signedData, transactionID, messageTypes }, problems };
 }
 

@@ -13,6 +13,8 @@ import { type StoreChanges, watchStore } from './store-changes.ts';
 const answerTimeoutMs = 20_000;
 /** An enrolment's answer takes less, and what is cut short has none. */
 const patienceMs = 150;
+/** In which a source's wrong password is forgotten (src/service/failure-limits.ts). */
+const forgetMs = 30_000;
 /** 408 and 417 come from the listener alone. */
 const statusCodes = new Set([200, 400, 404, 405, 408, 413, 417, 429, 431]);
 
@@ -60,6 +62,8 @@ export class ScepRawRound implements Round<RawScepInput> {
     const operation = `wire ${second === undefined ? (first ?? 'unbroken') : 'several'}`;
     const request = () => ({ connector: input.connector, chunkBytes, base64: bytes.toString('base64') });
     await this.#settle();
+    // All come from one address, which would soon be made to wait for what it gets wrong.
+    this.#world.advance(forgetMs);
     const received = await exchange(this.#address, bytes, { chunkBytes, timeoutMs: answerTimeoutMs, patienceMs });
     const answers = received?.filter(({ statusCode }) => statusCode >= 200);
     if (answers === undefined)

@@ -23,23 +23,36 @@ import {
   nameValuePairs,
   stringOf,
 } from '../support/scep-messages.ts';
-import { type IdentityName, identity } from '../support/vector-identities.ts';
+import { type IdentityName, identity, identityNames, identitySpecs } from '../support/vector-identities.ts';
 import { type ConnectorName, connectorSpecs } from '../support/vector-store.ts';
 import type { Random } from './random.ts';
 import type { Recipe } from './scep-layers.ts';
 
 /** Those that requests are for; most for the first. */
-const connectors: readonly ConnectorName[] = ['default', 'two-ra', 'renewal', 'approval', 'legacy', 'other', 'without-challenge'];
-const devices: readonly IdentityName[] = ['device', 'device-2'];
-const issued: readonly IdentityName[] = [
-  'issued-valid',
-  'issued-early',
-  'issued-default',
-  'issued-revoked',
-  'issued-expired',
-  'issued-other',
-  'issued-unknown',
-];
+const connectors = [
+  'default',
+  'two-ra',
+  'renewal',
+  'renewal',
+  'approval',
+  'legacy',
+  'other',
+  'signing-time',
+  'rules',
+  'without-challenge',
+] as const;
+const devices = [
+  'device',
+  'device',
+  'device-2',
+  'device-2',
+  'device-3072',
+  'device-1024',
+  'device-ec',
+  'device-expired',
+  'device-other-name',
+] as const;
+const issued = identityNames.filter(name => name.startsWith('issued-'));
 const messageTypes = { '19': 60, '17': 16, '18': 3, '20': 8, '21': 5, '22': 5, '99': 2, '3': 1 } as const;
 
 export interface Made {
@@ -50,11 +63,12 @@ export interface Made {
 export function makeRecipe(random: Random): Made {
   const connector = random.chance(0.5) ? 'default' : random.pick(connectors);
   const messageType = random.weighted(messageTypes);
-  const renews = messageType === '17' || random.chance(0.05);
-  const signerName = renews ? random.pick(issued) : random.pick(devices);
+  const renews = messageType === '17' || random.chance(0.1);
+  const signerName = renews ? (random.chance(0.4) ? 'issued-valid' : random.pick(issued)) : random.pick(devices);
   const signer = identity(signerName);
   const { raKeys } = connectorSpecs[connector];
-  const csr = random.chance(0.85) ? csrOf(random, connector, signer.privateKey) : csrOf(random, connector, otherKey(random));
+  const key = random.chance(0.85) ? signer.privateKey : otherKey(random);
+  const csr = renews && random.chance(0.6) ? renewalOf(signerName, key) : csrOf(random, connector, key);
   const isEnrolment = ['17', '18', '19', '99', '3'].includes(messageType);
   const recipe: Recipe = {
     messageType,
@@ -65,10 +79,16 @@ export function makeRecipe(random: Random): Made {
     digest: random.chance(0.9) ? digests['SHA-256'] : random.pick(Object.values(digests)),
     cipher: random.chance(0.7) ? contentCiphers['AES-128-CBC'] : random.pick(Object.values(contentCiphers)),
     keyTransport: random.chance(0.85) ? { scheme: 'PKCS1' } : { scheme: 'OAEP', digest: random.pick(Object.values(digests)) },
-    transactionID: random.bytes(random.pick([8, 16, 20])).toString('hex'),
+    transactionID: transactionOf(random, connector),
     senderNonce: random.bytes(16),
   };
   return { recipe, connector };
+}
+
+/** A new one each time, but for some of those that wait for an operator: they are polled for. */
+function transactionOf(random: Random, connector: ConnectorName): string {
+  if (connector === 'approval' && random.chance(0.5)) return `waiting-${random.below(20)}`;
+  return random.bytes(random.pick([8, 16, 20])).toString('hex');
 }
 
 interface Csr {
@@ -82,10 +102,18 @@ const variants = 12;
 
 function csrOf(random: Random, connector: ConnectorName, key: KeyObject): Csr {
   const variant = random.below(variants);
-  const name = `${connector} ${variant} ${keyNumber(key)}`;
-  const csr = kept.get(name) ?? { bytes: Buffer.from(encodeCsr({ key, ...contentOf(variant, connector) })), key };
+  return keptCsr(`${connector} ${variant} ${keyNumber(key)}`, key, contentOf(variant, connector));
+}
+
+function keptCsr(name: string, key: KeyObject, content: { subject?: string; attributes: Uint8Array[] }): Csr {
+  const csr = kept.get(name) ?? { bytes: Buffer.from(encodeCsr({ key, ...content })), key };
   kept.set(name, csr);
   return csr;
+}
+
+/** The same name again, and nothing that the certificate does not have. */
+function renewalOf(name: IdentityName, key: KeyObject): Csr {
+  return keptCsr(`renewal ${name} ${keyNumber(key)}`, key, { subject: identitySpecs[name].subject, attributes: [] });
 }
 
 const keys: KeyObject[] = [];

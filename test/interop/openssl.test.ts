@@ -313,7 +313,7 @@ describe('openssl', { skip: requireProgram('openssl') }, () => {
     });
 
     it('a degenerate SignedData', () => {
-      write('certs.p7', encodeDegenerate([ra.certificate.der, ca.certificate.der]));
+      write('certs.p7', encodeDegenerate({ certificates: [ra.certificate.der, ca.certificate.der] }));
       const printed = openssl('pkcs7', '-inform', 'DER', '-in', 'certs.p7', '-print_certs').toString();
       assert.deepEqual(printed.match(/^subject=.*$/gm), ['subject=O = Example, CN = Example RA', 'subject=O = Example, CN = Example Root']);
     });

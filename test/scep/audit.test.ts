@@ -82,7 +82,9 @@ describe('an enrolment', () => {
       subject: 'CN=printer-7,O=Example',
       notAfter: row.not_after,
     };
-    assert.deepEqual(JSON.parse(detail), expected);
+    const { authorisation, ...certificate } = JSON.parse(detail);
+    assert.deepEqual(certificate, expected);
+    assert.equal(authorisation.by, 'challenge');
     const line = lines.find(({ event: name }) => name === 'CertificateIssued');
     assert.deepEqual([line?.['level'], line?.['serialNumber'], line?.['accountId']], [info, row.serial_number, accountId]);
   });
@@ -111,9 +113,9 @@ describe('a refusal', () => {
     ],
     [
       'of the messageType',
-      () => client.request({ messageType: '17', transactionID: 'T' }),
+      () => client.request({ messageType: '18', transactionID: 'T' }),
       'badRequest',
-      'Unsupported PkiOperation messageType: 17. Use PKCSReq (19).',
+      'Unsupported PkiOperation messageType: 18. Use PKCSReq (19).',
     ],
   ];
   for (const [name, message, failInfo, reason] of refusals) {
@@ -169,7 +171,7 @@ describe('a request', () => {
         ...common(),
         eventName,
         readOnly: true,
-        additionalEventData: { outcome: 'success' },
+        additionalEventData: { method: 'GET', outcome: 'success' },
       });
     }
   });
@@ -180,7 +182,7 @@ describe('a request', () => {
       ...common(),
       eventName: 'PKIOperationPost',
       readOnly: false,
-      additionalEventData: { transactionID: 'to enrol', outcome: 'SUCCESS' },
+      additionalEventData: { method: 'POST', messageType: '19', transactionID: 'to enrol', outcome: 'SUCCESS' },
     };
     assert.deepEqual(await record(() => client.exchange(message)), expected);
     assert.deepEqual(await record(() => client.exchange(message)), expected);
@@ -195,7 +197,7 @@ describe('a request', () => {
       errorCode: 'BadRequestException',
       errorMessage: 'The challenge password is invalid.',
       readOnly: false,
-      additionalEventData: { transactionID: 'by GET', outcome: 'FAILURE' },
+      additionalEventData: { method: 'GET', messageType: '19', transactionID: 'by GET', outcome: 'FAILURE' },
     });
   });
 
@@ -228,6 +230,7 @@ describe('the log', () => {
     assert.deepEqual(await hitOf(() => client.exchange(client.request({ transactionID: 'T7' }))), {
       ...common,
       operation: 'PKIOperation',
+      messageType: '19',
       transactionID: 'T7',
       outcome: 'SUCCESS',
       method: 'POST',
@@ -239,7 +242,7 @@ describe('the log', () => {
     const refusals: [url: string, expected: LogLine][] = [
       [
         `${server.url}?operation=X`,
-        { connectorId, statusCode: 400, reason: 'The operation must be GetCACaps, GetCACert or PKIOperation.' },
+        { connectorId, statusCode: 400, reason: 'The operation must be GetCACaps, GetCACert, GetNextCACert or PKIOperation.' },
       ],
       [`${new URL(server.url).origin}/nowhere?operation=X`, { statusCode: 404, reason: 'There is no connector at this URL.' }],
     ];

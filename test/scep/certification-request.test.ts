@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { constants, sign } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
+import { describePurpose } from '../../src/base/enrolment-policy.ts';
 import { createSigner, digests, encodeAlgorithmIdentifier } from '../../src/base/pki/algorithms.ts';
 import { bitString, contextConstructed, derTrue, integer, objectIdentifier, sequence, utf8String } from '../../src/base/pki/der.ts';
 import {
@@ -212,7 +213,7 @@ describe('what a CSR asks for', () => {
       (oid): [string, () => Extension[], string] => [
         `the purpose ${oid}`,
         () => purpose(oid),
-        notGiven(`an extended key usage that devices are not given: ${oid}`),
+        notGiven(`an extended key usage that devices are not given: ${describePurpose(oid)}`),
       ],
     ),
     [

@@ -9,12 +9,17 @@ import { realSystem as system } from '../../src/base/system.ts';
 import { WorkerPool } from '../../src/base/worker-pool.ts';
 import { parseConfig } from '../../src/config.ts';
 import { Audit } from '../../src/service/audit.ts';
+import { Authorisations } from '../../src/service/authorisations.ts';
 import { CertificateAuthorities } from '../../src/service/certificate-authorities.ts';
 import { Certificates } from '../../src/service/certificates.ts';
 import { Challenges } from '../../src/service/challenges.ts';
+import { DynamicChallenges } from '../../src/service/dynamic-challenges.ts';
 import { Endpoints } from '../../src/service/endpoints.ts';
 import { Enrolment } from '../../src/service/enrolment.ts';
+import { EnrolmentEndpoints } from '../../src/service/enrolment-endpoints.ts';
+import { FailureLimits } from '../../src/service/failure-limits.ts';
 import { RaKeys } from '../../src/service/ra-keys.ts';
+import { ScepTransactions } from '../../src/service/scep-transactions.ts';
 import { issuanceIn, RawScepClient } from '../support/raw-scep-client.ts';
 import { createDevice } from '../support/scep-messages.ts';
 import { accountId, startTemporaryServer, type TemporaryServer } from '../support/temporary-server.ts';
@@ -43,24 +48,26 @@ describe('a challenge that is deleted right after it was found to be the right o
         return challengeId;
       }
     }
-    const enrolment = new Enrolment({
-      database,
-      system,
-      audit: new Audit({ database, system, log: silent }),
-      certificateAuthorities: new CertificateAuthorities({
-        database,
-        keyProtector,
-        system,
-        workers,
-        compatibility: 'clients',
-        publicationUrl: config.publicationUrl,
-      }),
-      certificates,
-      challenges: new DeletingChallenges({ database, keyProtector, system, region: 'us-east-1', quotas: config.quotas }),
-      raKeys: new RaKeys({ database, keyProtector, system, certificates }),
-      endpoints: new Endpoints(config),
+    const common = { database, keyProtector, system, ...config };
+    const authorisations = new Authorisations({
+      ...common,
+      challenges: new DeletingChallenges(common),
+      dynamicChallenges: new DynamicChallenges(common),
+      failureLimits: new FailureLimits(common),
     });
-    const endpoint = await enrolment.findEndpoint({ accountId, connectorId, secret: endpointSecret, host: undefined });
+    const certificateAuthorities = new CertificateAuthorities({ ...common, workers });
+    const enrolment = new Enrolment({
+      ...common,
+      audit: new Audit({ database, system, log: silent }),
+      certificateAuthorities,
+      certificates,
+      authorisations,
+      transactions: new ScepTransactions({ ...common, authorisations }),
+      takeIssuance: () => true,
+    });
+    const raKeys = new RaKeys({ ...common, certificates });
+    const enrolmentEndpoints = new EnrolmentEndpoints({ ...common, certificateAuthorities, raKeys, endpoints: new Endpoints(config) });
+    const endpoint = await enrolmentEndpoints.findEndpoint({ accountId, connectorId, secret: endpointSecret, host: undefined });
     assert.ok(endpoint);
     const before = await issuanceIn(database);
     const request = {
@@ -68,11 +75,17 @@ describe('a challenge that is deleted right after it was found to be the right o
       signer: createDevice().certificate,
       csr: parseCertificationRequest(client.csr()),
       source: 'here',
+      digest: 'SHA-256' as const,
     };
 
     const outcome = await enrolment.enrol(endpoint, request);
 
-    assert.deepEqual(outcome, { pkiStatus: 'FAILURE', failInfo: 'badRequest', reason: 'The challenge password is invalid.' });
+    assert.deepEqual(outcome, {
+      pkiStatus: 'FAILURE',
+      failInfo: 'badRequest',
+      reason: 'The challenge password is invalid.',
+      error: { code: 'challengeInvalid' },
+    });
     assert.deepEqual(await issuanceIn(database), before);
     const events = await database.query
       .selectFrom('audit_events')

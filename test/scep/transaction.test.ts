@@ -172,7 +172,7 @@ describe('a transaction that a crash left between the intent and the certificate
       status: 'ISSUING',
       certificate: null,
       fingerprint: null,
-      created_at: notBefore,
+      created_at: Date.now() - 60_000,
       issued_at: null,
     });
   }
@@ -214,7 +214,16 @@ describe('a transaction that a crash left between the intent and the certificate
     const events = await query.where('category', '=', 'Service').where('detail', 'like', `%${transactionID}%`).execute();
     assert.deepEqual(
       events.map(({ name, detail }) => ({ name, ...JSON.parse(detail) })),
-      [{ name: 'CertificateIssued', transactionID, serialNumber, subject: 'CN=printer-7,O=Example', notAfter }],
+      [
+        {
+          name: 'CertificateIssued',
+          transactionID,
+          serialNumber,
+          subject: 'CN=printer-7,O=Example',
+          notAfter,
+          authorisation: { by: 'resumption' },
+        },
+      ],
     );
   });
 });

@@ -121,8 +121,11 @@ export function envelope({ recipientInfos, algorithm, encryptedContent }: Envelo
 }
 
 /** What encrypts a content by the book, part by part: `content` must be whole blocks where `padded` is set. */
-export function encryption(cipher: ContentCipher = contentCiphers['AES-128-CBC'], key: Uint8Array = randomBytes(cipher.keyBytes)) {
-  const iv = randomBytes(cipher.blockBytes);
+export function encryption(
+  cipher: ContentCipher = contentCiphers['AES-128-CBC'],
+  key: Uint8Array = randomBytes(cipher.keyBytes),
+  iv: Uint8Array = randomBytes(cipher.blockBytes),
+) {
   const opensslKey = cipher.name === 'DES-CBC' ? Buffer.concat([key, key, key]) : key;
   return {
     key,

@@ -116,6 +116,8 @@ export interface EnvelopeParts {
   cipher?: ContentCipher;
   /** In place of a random key of the cipher's length; the content is then encrypted under its first octets. */
   contentKey?: Uint8Array;
+  /** In place of a random one. */
+  iv?: Uint8Array;
   /** What is encrypted is the content as it is, without padding. */
   isPadded?: boolean;
   /** In place of the ciphertext. */
@@ -140,7 +142,7 @@ export function encodeEnvelope(parts: EnvelopeParts): Uint8Array {
     isPadded = false,
   } = parts;
   const key = Buffer.concat([contentKey, Buffer.alloc(cipher.keyBytes)]).subarray(0, cipher.keyBytes);
-  const { algorithm, encrypt } = encryption(cipher, key);
+  const { algorithm, encrypt } = encryption(cipher, key, parts.iv);
   return envelope({
     recipientInfos: recipients.map(recipient => encodeRecipientInfo(recipient, contentKey)),
     algorithm,

@@ -1,11 +1,15 @@
 /** Sends a vector to a world and reads the answer as the vector's device would, whose key is one of the world's. */
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { connect } from 'node:net';
 import { buffer } from 'node:stream/consumers';
 import { findOpening, type KeyPair, openContent, parseEnvelopedData } from '../../src/base/pki/enveloped-data.ts';
+import { findExtension, parseBasicConstraints } from '../../src/base/pki/extensions.ts';
+import { Oid } from '../../src/base/pki/oids.ts';
 import { parseCertificationRequest } from '../../src/base/pki/pkcs10.ts';
 import { findSignerCertificate, identifies, onlySigner, parseSignedData } from '../../src/base/pki/signed-data.ts';
-import type { Certificate } from '../../src/base/pki/x509.ts';
+import { type Certificate, verifyCertificateSignature } from '../../src/base/pki/x509.ts';
+import { MessageType } from '../../src/base/scep.ts';
 import { parseGetMessage, rawParameter } from '../../src/fronts/scep/get-message.ts';
 import { type PkiMessage, parsePkiMessage } from '../../src/fronts/scep/pki-message.ts';
 import { type CertRep, decodeCertRep } from './raw-scep-client.ts';
@@ -27,11 +31,17 @@ export async function sendVector(world: VectorWorld, vector: Vector): Promise<Ve
     method: vector.method,
     rawUrl: `${connectorPath(vector.connector)}${vector.target}`,
     body: vector.body,
-    source: '192.0.2.7',
-    host: header('host') ?? 'scep.example.com',
+    source: sourceOf(vector),
+    hosts: [header('host') ?? 'scep.example.com'],
     userAgent: header('user-agent'),
   });
   return { statusCode, contentType: headers['content-type'], body };
+}
+
+/** An address of its own, so that what another vector did wrong is not held against it. */
+function sourceOf({ name }: Vector): string {
+  const [a, b] = createHash('sha256').update(name).digest();
+  return `198.18.${a}.${b}`;
 }
 
 /** Over a connection of its own that carries nothing but what the vector says. */
@@ -72,11 +82,21 @@ export function checkCertRep(answer: VectorAnswer, vector: Vector, expected: Exp
   assert.deepEqual({ transactionID, recipientNonce }, { transactionID: request.transactionID, recipientNonce: request.senderNonce });
   assert.equal(senderNonce.length, 16);
   if (pkiStatus !== 'SUCCESS') assert.equal(eContent?.length, 0, 'certmonger takes an absent eContent for an unreachable server');
-  if (pkiStatus === 'SUCCESS') checkIssued(certRep, request, ra);
+  if (pkiStatus === 'SUCCESS' && isEnrolment(vector)) checkIssued(certRep, request, ra);
   return certificates[0]?.der;
 }
 
-/** For the key of the CSR, and valid. */
+/** Whatever a CSR asks for. */
+const extensionsOfDevices = new Set<string>([
+  Oid.basicConstraints,
+  Oid.keyUsage,
+  Oid.extKeyUsage,
+  Oid.subjectAltName,
+  Oid.subjectKeyIdentifier,
+  Oid.authorityKeyIdentifier,
+]);
+
+/** For the key of the CSR, and with nothing in it that a device must not have. */
 function checkIssued({ certificates }: CertRep, request: PkiMessage, ra: KeyPair): void {
   const [certificate, second] = certificates;
   assert.ok(certificate && !second, 'not exactly one certificate');
@@ -85,6 +105,21 @@ function checkIssued({ certificates }: CertRep, request: PkiMessage, ra: KeyPair
   assert.ok(certificate.publicKey.equals(csr.publicKey), 'the certificate is for another key');
   assert.deepEqual(certificate.subject.der, csr.subject.der);
   assert.deepEqual(certificate.issuer.der, identity('ca').certificate.subject.der);
+  verifyCertificateSignature(certificate, identity('ca').certificate);
+  const unexpected = certificate.extensions.filter(({ oid }) => !extensionsOfDevices.has(oid)).map(({ oid }) => oid);
+  assert.deepEqual(unexpected, [], 'the certificate has extensions that no device is given');
+  const basicConstraints = findExtension(certificate.extensions, Oid.basicConstraints);
+  assert.ok(basicConstraints === undefined || !parseBasicConstraints(basicConstraints).cA, 'the certificate is a CA’s');
+}
+
+export function messageTypeOf(vector: Vector): string | undefined {
+  return requestOf(vector).messageType;
+}
+
+/** Not a question about what is there already. */
+export function isEnrolment(vector: Vector): boolean {
+  const messageType = messageTypeOf(vector);
+  return messageType === MessageType.PKCSReq || messageType === MessageType.RenewalReq;
 }
 
 function requestOf({ method, target, body }: Vector): PkiMessage {

@@ -61,7 +61,7 @@ export function encodeVector({ name, expect, headers, method, target, body, para
   const values: Partial<Record<Key, string>> = {
     ...rest,
     expect: expectationText(expect),
-    request: `${method} ${target}`,
+    request: `${method} ${target}`.trimEnd(),
     ...(headers.length > 0 && { headers: headers.map(([key, value]) => `${key}: ${value}`).join(' | ') }),
     ...(parallel > 1 && { parallel: String(parallel) }),
     ...(padding > 0 && { padding: String(padding) }),
@@ -94,7 +94,7 @@ export function parseVector(name: string, text: string): Vector {
   const [header = '', base64 = ''] = text.split('\n\n');
   const values = parseHeader(name, header);
   const required = (key: Key) => values.get(key) ?? fail(name, `${key} is missing`);
-  const [, method, target] = /^([A-Z]+) (.*)$/.exec(required('request')) ?? fail(name, 'request is no method and target');
+  const [, method, target] = /^([A-Z]+)(?: (.*))?$/.exec(required('request')) ?? fail(name, 'request is no method and target');
   const transport = values.get('transport');
   if (transport !== undefined && transport !== 'HTTP/1.0' && transport !== 'HTTP/1.1') fail(name, `transport ${transport}`);
   const [reason, after, headers] = [values.get('reason'), values.get('after'), values.get('headers')];

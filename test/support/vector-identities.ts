@@ -8,8 +8,8 @@ import { parseCertificate } from '../../src/base/pki/x509.ts';
 
 export const worldDirectory = join(import.meta.dirname, '../vectors/world');
 
-/** The world's clock stands still at this instant. */
-export const worldNow = Date.UTC(2026, 10, 26, 12);
+/** The world's clock stands still at this instant: within the hour for which scepclient's captured certificate is good. */
+export const worldNow = Date.UTC(2026, 10, 26, 2);
 
 export interface IdentitySpec {
   subject: string;
@@ -19,7 +19,8 @@ export interface IdentitySpec {
   key?: IdentityName;
   notBefore?: number;
   notAfter?: number;
-  bits?: number;
+  /** Of RSA; P-256 stands for a key on that curve. */
+  bits?: number | 'P-256';
   role: 'CA' | 'RA' | 'device';
 }
 
@@ -45,6 +46,8 @@ const names = {
   device: { subject: 'CN=printer-7', role: 'device' },
   'device-2': { subject: 'CN=printer-8', role: 'device' },
   'device-3072': { subject: 'CN=printer-9', role: 'device', bits: 3072 },
+  'device-1024': { subject: 'CN=printer-10', role: 'device', bits: 1024 },
+  'device-ec': { subject: 'CN=printer-11', role: 'device', bits: 'P-256' },
   'device-expired': { subject: 'CN=printer-7', key: 'device', role: 'device', ...expired },
   'device-other-name': { subject: 'CN=router.example.com', key: 'device', role: 'device' },
   // Issued, and in the store.

@@ -14,6 +14,8 @@ import { fingerprint } from '../../src/base/pki/x509.ts';
 import { type ConnectorStatus, certificateAuthorityArn, type Home } from '../../src/base/resources.ts';
 import type { Installation } from '../../src/installation.ts';
 import { exportKey } from '../../src/service/certificate-authorities.ts';
+import { type EnrolmentPolicyDocument, enrolmentPolicyOf } from '../../src/service/enrolment-policies.ts';
+import { checkEnrolmentPolicy } from '../../src/service/enrolment-policy-check.ts';
 import { type IdentityName, identity, worldNow } from './vector-identities.ts';
 
 export const worldHome: Home = { accountId: '111122223333', region: 'eu-central-1' };
@@ -24,6 +26,7 @@ interface ConnectorSpec {
   /** Null: it has none. */
   challenge: string | null;
   status?: ConnectorStatus;
+  policy?: EnrolmentPolicyDocument;
 }
 
 /** Every connector that a vector may name. */
@@ -32,9 +35,37 @@ export const connectorSpecs = {
   other: { raKeys: ['ra-other'], challenge: '1b7a6d2f-4c68-4e1f-8b8d-6a2e3f4c5b72' },
   // Its RA key was replaced twice, and the first of its certificates is expired.
   'two-ra': { raKeys: ['ra-two-new', 'ra-two-old', 'ra-two-expired'], challenge: '2c8b7e3a-5d79-4f2a-9c9e-7b3f4a5d6c83' },
-  legacy: { raKeys: ['ra-legacy'], challenge: '3d9c8f4b-6e8a-4a3b-8daf-8c4a5b6e7d94' },
-  renewal: { raKeys: ['ra-renewal'], challenge: '4eada05c-7f9b-4b4c-9eba-9d5b6c7f8ea5' },
-  approval: { raKeys: ['ra-approval'], challenge: '5fbeb16d-8aac-4c5d-8fcb-ae6c7d8a9fb6' },
+  legacy: {
+    raKeys: ['ra-legacy'],
+    challenge: '3d9c8f4b-6e8a-4a3b-8daf-8c4a5b6e7d94',
+    policy: { LegacyAlgorithms: { Sha1: true, TripleDes: true, SingleDes: true } },
+  },
+  renewal: {
+    raKeys: ['ra-renewal'],
+    challenge: '4eada05c-7f9b-4b4c-9eba-9d5b6c7f8ea5',
+    policy: { Renewal: { Mode: 'CERTIFICATE', WindowPercent: 50 } },
+  },
+  approval: {
+    raKeys: ['ra-approval'],
+    challenge: '5fbeb16d-8aac-4c5d-8fcb-ae6c7d8a9fb6',
+    policy: { Approval: { Mode: 'MANUAL', ExpiresInDays: 30 } },
+  },
+  'signing-time': {
+    raKeys: ['ra-default'],
+    challenge: '6acfc27e-9bbd-4d6e-80dc-bf7d8e9bac07',
+    policy: { SigningTimeToleranceMinutes: 30 },
+  },
+  rules: {
+    raKeys: ['ra-default'],
+    challenge: '7bd0d38f-accd-4e7f-91ed-c08e9fac1d18',
+    policy: {
+      Subject: { Allowed: ['CN=*', 'O=Example'], Required: ['O'] },
+      SubjectAlternativeNames: { Allowed: ['DNS:*.example.com'], Required: [], Max: 2 },
+      KeyUsages: ['digitalSignature'],
+      ExtendedKeyUsages: ['clientAuth'],
+      Keys: { RsaBitsMin: 3072, RsaBitsMax: 4096, Curves: ['P-256'] },
+    },
+  },
   'without-challenge': { raKeys: ['ra-default'], challenge: null },
   creating: { raKeys: ['ra-default'], challenge: null, status: 'CREATING' },
   failed: { raKeys: ['ra-default'], challenge: null, status: 'FAILED' },
@@ -114,7 +145,7 @@ async function insertAuthority(query: Query, keyProtector: KeyProtector): Promis
 }
 
 async function insertConnectorWithKeys(query: Query, keyProtector: KeyProtector, name: ConnectorName): Promise<void> {
-  const { raKeys, challenge, status = 'ACTIVE' }: ConnectorSpec = connectorSpecs[name];
+  const { raKeys, challenge, status = 'ACTIVE', policy }: ConnectorSpec = connectorSpecs[name];
   const connectorId = connectorIdOf(name);
   await insertConnector(query, {
     connector_id: connectorId,
@@ -128,6 +159,7 @@ async function insertConnectorWithKeys(query: Query, keyProtector: KeyProtector,
     endpoint_secret: secretOf(name),
     status,
     status_reason: null,
+    enrolment_policy: policy === undefined ? null : policyDocument(policy),
     // Another server's worker has hold of it, so a server over this store leaves it as it is.
     lease_until_at: Number.MAX_SAFE_INTEGER,
     created_at: createdAt,
@@ -148,6 +180,13 @@ async function insertConnectorWithKeys(query: Query, keyProtector: KeyProtector,
   });
 }
 
+/** As the API would have taken it. */
+function policyDocument(policy: EnrolmentPolicyDocument): string {
+  const document = JSON.stringify(policy);
+  checkEnrolmentPolicy(enrolmentPolicyOf({ enrolment_policy: document }));
+  return document;
+}
+
 async function raKeyRow(keyProtector: KeyProtector, connector: ConnectorName, name: IdentityName, age: number): Promise<RaKeyRow> {
   const raKeyId = idOf(0xa0 + age, connectorNames.indexOf(connector));
   const { certificate, privateKey } = identity(name);
@@ -157,6 +196,7 @@ async function raKeyRow(keyProtector: KeyProtector, connector: ConnectorName, na
     certificate_id: idOf(0xce, connectorNames.indexOf(connector)),
     certificate: certificate.der,
     sealed_key: await keyProtector.seal(exportKey(privateKey), `ra-keys/${raKeyId}`),
+    purpose: 'BOTH',
     status: age === 0 ? 'ACTIVE' : 'RETIRED',
     not_before: certificate.notBefore,
     not_after: certificate.notAfter,

@@ -67,8 +67,8 @@ export async function openVectorWorld(options: VectorWorldOptions = {}): Promise
   const audit = opening.use(new Audit({ database, system, log }));
   const workers = workersOption === 'inline' ? inline : opening.use(new WorkerPool(workersOption));
   const services = createServices(config, { installation, workers, audit, log });
-  const { enrolment, throttling } = services;
-  const handle = createScepHandler({ enrolment, throttling, workers, system, log, record: event => audit.recordCall(event) });
+  const { compatibility, publicUrl } = config;
+  const handle = createScepHandler({ ...services, compatibility, publicUrl, system, log, record: event => audit.recordCall(event) });
   let listening: Promise<string> | undefined;
   const serving = opening.use(new AsyncDisposableStack());
   const listen = async () => {

@@ -34,8 +34,7 @@ for (const name of identityNames) {
 }
 
 function makeIdentity(name: IdentityName, spec: IdentitySpec): string {
-  const { bits: modulusLength = 2048 } = spec;
-  const key = spec.key === undefined ? generateKeyPairSync('rsa', { modulusLength }).privateKey : identity(spec.key).privateKey;
+  const key = spec.key === undefined ? makeKey(spec) : identity(spec.key).privateKey;
   const subject = parseNameString(spec.subject).der;
   const issuer = spec.issuer === undefined ? undefined : identity(spec.issuer);
   const template = {
@@ -52,6 +51,11 @@ function makeIdentity(name: IdentityName, spec: IdentitySpec): string {
   };
   const certificate = createCertificate(template, createSigner(issuer?.privateKey ?? key));
   return `${key.export({ format: 'pem', type: 'pkcs8' }).toString()}${encodePem('CERTIFICATE', certificate)}`;
+}
+
+function makeKey({ bits = 2048 }: IdentitySpec): KeyObject {
+  if (bits === 'P-256') return generateKeyPairSync('ec', { namedCurve: 'prime256v1' }).privateKey;
+  return generateKeyPairSync('rsa', { modulusLength: bits }).privateKey;
 }
 
 function extensionsOf({ role }: IdentitySpec, key: KeyObject): Extension[] {

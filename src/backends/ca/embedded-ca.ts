@@ -1,7 +1,7 @@
 /** The embedded certificate authority: signs with a key it is handed, knows no store, and makes the key pairs and root certificates it is asked for. */
-import { createPublicKey, generateKeyPair, type KeyObject } from 'node:crypto';
+import { createPublicKey, generateKeyPair, type KeyObject, sign } from 'node:crypto';
 import { promisify } from 'node:util';
-import { createSigner, findSigningAlgorithm, signatureAlgorithmIdentifiers } from '../../base/pki/algorithms.ts';
+import { createSigner, digests, findSigningAlgorithm, signatureAlgorithmIdentifiers } from '../../base/pki/algorithms.ts';
 import { parseBer } from '../../base/pki/asn1.ts';
 import { type CertificateListTemplate, createCertificateList } from '../../base/pki/crl.ts';
 import {
@@ -14,10 +14,12 @@ import {
 } from '../../base/pki/extensions.ts';
 import { crlDistributionPointsExtension } from '../../base/pki/policy-extensions.ts';
 import { parsePublicKey, publicKeyOf } from '../../base/pki/public-key.ts';
+import { encodeDegenerate, encodeSignedData } from '../../base/pki/signed-data.ts';
 import {
   type Certificate,
   createCertificate,
   encodeTbsCertificate,
+  parseCertificate,
   signatureAlgorithmOf,
   signTbsCertificate,
   subjectKeyIdentifier,
@@ -80,12 +82,38 @@ export class EmbeddedCertificateAuthority implements CertificateAuthority {
     return this.#workers.run(signTbsTask, { tbsCertificate, privateKey: this.#privateKey });
   }
 
+  /** Certificates in a SignedData of this authority's, DER: what it says of its successor. Its key must be RSA or ECDSA. */
+  signCertificates(certificates: readonly Uint8Array[]): Promise<Uint8Array> {
+    const [{ der: certificate }] = this.certificates;
+    return this.#workers.run(signCertificatesTask, { certificates, certificate, privateKey: this.#privateKey });
+  }
+
   /** A CRL of this authority, DER. */
   signCertificateList(list: Omit<CertificateListTemplate, 'issuer' | 'authorityKeyIdentifier'>): Promise<Uint8Array> {
     const [own] = this.certificates;
     const template = { ...list, issuer: own.subject.der, authorityKeyIdentifier: this.#keyIdentifier };
     return this.#workers.run(signListTask, { template, privateKey: this.#privateKey, signingAlgorithm: this.#signingAlgorithm });
   }
+}
+
+interface SignCertificatesInput {
+  certificates: readonly Uint8Array[];
+  /** DER of the signer's own. */
+  certificate: Uint8Array;
+  privateKey: KeyObject;
+}
+
+/** With SHA-256, which every client of RFC 8894 knows, by the authority's own key. */
+export function signCertificates({ certificates, certificate, privateKey }: SignCertificatesInput): Uint8Array {
+  const isRsa = privateKey.asymmetricKeyType === 'rsa';
+  return encodeSignedData({
+    eContent: encodeDegenerate({ certificates }),
+    signedAttributes: [],
+    digest: digests['SHA-256'],
+    certificate: parseCertificate(certificate),
+    sign: (digest, data) => sign(digest.openssl, data, privateKey),
+    ...(!isRsa && { signatureAlgorithm: signatureAlgorithmIdentifiers.SHA256WITHECDSA }),
+  });
 }
 
 interface SignTbsInput {
@@ -111,6 +139,11 @@ export function signList({ template, privateKey, signingAlgorithm }: SignListInp
 
 /** Also for an authority that has no certificate yet, whose first one this makes. */
 export const signTbsTask: Task<SignTbsInput, Uint8Array> = { module: import.meta.url, name: 'signTbs', run: signTbs };
+const signCertificatesTask: Task<SignCertificatesInput, Uint8Array> = {
+  module: import.meta.url,
+  name: 'signCertificates',
+  run: signCertificates,
+};
 const signListTask: Task<SignListInput, Uint8Array> = { module: import.meta.url, name: 'signList', run: signList };
 
 /** Off the event loop: an RSA key takes OpenSSL a good part of a second. */

@@ -57,3 +57,29 @@ export async function revokeCertificate(
     .executeTakeFirstOrThrow();
   return result.numUpdatedRows === 1n;
 }
+
+/** Whether the intent was still open: of one that is deleted nothing can be recorded any more. */
+export async function deleteIntent(query: Query, certificateId: string): Promise<boolean> {
+  const result = await query
+    .deleteFrom('certificates')
+    .where('certificate_id', '=', certificateId)
+    .where('status', '=', 'ISSUING')
+    .executeTakeFirstOrThrow();
+  return result.numDeletedRows === 1n;
+}
+
+/** Intents of these kinds that were recorded before an instant and never completed, oldest first. */
+export async function listOpenIntents(
+  query: Query,
+  { kinds, createdBefore, limit }: { kinds: readonly CertificateRow['kind'][]; createdBefore: number; limit: number },
+): Promise<CertificateRow[]> {
+  return query
+    .selectFrom('certificates')
+    .selectAll()
+    .where('status', '=', 'ISSUING')
+    .where('created_at', '<', createdBefore)
+    .where('kind', 'in', kinds)
+    .orderBy('created_at')
+    .limit(limit)
+    .execute();
+}

@@ -93,6 +93,20 @@ export async function claimConnectors(
   );
 }
 
+/** The JSON of its enrolment policy; `isRaDue` makes the lifecycle look at its RA keys now. */
+export async function updateEnrolmentPolicy(
+  query: Query,
+  connectorId: string,
+  { enrolmentPolicy, isRaDue, updatedAt }: { enrolmentPolicy: string; isRaDue: boolean; updatedAt: number },
+): Promise<void> {
+  const due = isRaDue ? { ra_renewal_at: 0 } : {};
+  await query
+    .updateTable('connectors')
+    .set({ enrolment_policy: enrolmentPolicy, updated_at: updatedAt, ...due })
+    .where('connector_id', '=', connectorId)
+    .execute();
+}
+
 /** Whether it was there, and DELETING. Its challenges and RA keys must be gone before. */
 export async function deleteConnectorRow(query: Query, connectorId: string): Promise<boolean> {
   const result = await query

@@ -20,6 +20,21 @@ export interface Database extends AsyncDisposable {
   revision(): string | undefined;
 }
 
+class GivenUpError extends Error {}
+
+/** A transaction that is undone when `work` answers false. Whether it was kept. */
+export async function attempt(database: Database, work: (query: Query) => Promise<boolean>): Promise<boolean> {
+  try {
+    await database.transaction(async query => {
+      if (!(await work(query))) throw new GivenUpError();
+    });
+    return true;
+  } catch (error) {
+    if (error instanceof GivenUpError) return false;
+    throw error;
+  }
+}
+
 export type StoreErrorReason = 'corrupt' | 'newer' | 'read-only' | 'full' | 'locked' | 'unreachable';
 
 /** The store cannot do its work: an outage, never a verdict on a request. The message is one line that says what to do. */
@@ -44,6 +59,7 @@ export interface Tables {
   authority_permissions: AuthorityPermissionsTable;
   connectors: ConnectorsTable;
   challenges: ChallengesTable;
+  dynamic_challenges: DynamicChallengesTable;
   tags: TagsTable;
   client_tokens: ClientTokensTable;
   ra_keys: RaKeysTable;
@@ -150,7 +166,10 @@ interface AuthorityPermissionsTable {
 }
 export type AuthorityPermissionRow = Selectable<AuthorityPermissionsTable>;
 
-/** `endpoint_secret` is the random path segment of the connector's URL; `lease_until_at` keeps two workers off one connector. */
+/**
+ * `endpoint_secret` is the random path segment of the connector's URL; `lease_until_at` keeps two workers off one connector. `enrolment_policy` is
+ * JSON, null of a connector that has the default one. At `ra_renewal_at` an ACTIVE connector is due for new RA keys.
+ */
 interface ConnectorsTable {
   connector_id: string;
   account_id: string;
@@ -163,6 +182,8 @@ interface ConnectorsTable {
   endpoint_secret: string;
   status: ConnectorStatus;
   status_reason: ConnectorStatusReason | null;
+  enrolment_policy: Generated<string | null>;
+  ra_renewal_at: Generated<number>;
   lease_until_at: Generated<number>;
   created_at: number;
   updated_at: number;
@@ -181,6 +202,25 @@ interface ChallengesTable {
 }
 export type ChallengeRow = Selectable<ChallengesTable>;
 
+/**
+ * A challenge password with an end, a number of uses and perhaps bounds (JSON) on what it authorises. `uses_claimed` counts the certificates and
+ * the waiting requests that it has authorised.
+ */
+interface DynamicChallengesTable {
+  dynamic_challenge_id: string;
+  connector_id: string;
+  account_id: string;
+  region: string;
+  sealed_password: Uint8Array;
+  password_mac: Uint8Array;
+  bounds: string | null;
+  uses: number;
+  uses_claimed: number;
+  expires_at: number;
+  created_at: number;
+}
+export type DynamicChallengeRow = Selectable<DynamicChallengesTable>;
+
 interface TagsTable {
   resource_arn: string;
   tag_key: string;
@@ -198,6 +238,9 @@ interface ClientTokensTable {
 }
 export type ClientTokenRow = Selectable<ClientTokensTable>;
 
+/** How a connector uses a key pair: for both, or, of one with two RA certificates, to sign answers or to decrypt requests. */
+export type RaKeyPurpose = 'BOTH' | 'SIGN' | 'DECRYPT';
+
 /** A connector's own key pair, which devices encrypt to. A RETIRED one still decrypts for clients that cached its certificate. */
 interface RaKeysTable {
   ra_key_id: string;
@@ -205,6 +248,7 @@ interface RaKeysTable {
   certificate_id: string;
   certificate: Uint8Array;
   sealed_key: Uint8Array;
+  purpose: RaKeyPurpose;
   status: 'ACTIVE' | 'RETIRED';
   not_before: number;
   not_after: number;
@@ -249,16 +293,31 @@ interface IssuancesTable {
 }
 export type IssuanceRow = Selectable<IssuancesTable>;
 
-/** One SCEP transaction as RFC 8894 section 2.3 identifies it, narrowed by CSR and signer so that a reused transactionID cannot collide. */
+/**
+ * One SCEP transaction as RFC 8894 section 2.3 identifies it, narrowed by CSR and signer so that a reused transactionID cannot collide. One that waits
+ * for an operator, or has waited, has `requested_at`, the `csr` and the `signer`'s certificate (both DER): PENDING, then APPROVED until the device
+ * fetches its certificate, or FAILURE.
+ */
 interface TransactionsTable {
   transaction_row_id: string;
   connector_id: string;
   transaction_id: string;
   csr_hash: string;
   signer_key_hash: string;
-  status: 'ISSUING' | 'SUCCESS' | 'PENDING' | 'FAILURE';
+  status: 'ISSUING' | 'SUCCESS' | 'PENDING' | 'APPROVED' | 'FAILURE';
   certificate_id: string | null;
   reason: string | null;
+  csr: Generated<Uint8Array | null>;
+  signer: Generated<Uint8Array | null>;
+  /** The dynamic challenge of which it holds a use. */
+  dynamic_challenge_id: Generated<string | null>;
+  /** The certificate that authorised it. */
+  renewed_certificate_id: Generated<string | null>;
+  /** The address that the waiting request came from. */
+  source: Generated<string | null>;
+  /** The ARN of who approved or rejected it. */
+  decided_by: Generated<string | null>;
+  requested_at: Generated<number | null>;
   created_at: number;
   updated_at: number;
 }

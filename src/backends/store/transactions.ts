@@ -12,18 +12,19 @@ export async function insertTransaction(query: Query, row: Insertable<Tables['tr
   return result.numInsertedOrUpdatedRows === 1n;
 }
 
-/** Whether a finished transaction was opened again for a new certificate: only from the certificate it ended with, so that one request does it. */
-export async function restartTransaction(
+/** Whether the transaction was still as `from` says and now is as `change` says, so that of several requests one moves it. */
+export async function moveTransaction(
   query: Query,
   transactionRowId: string,
-  change: { fromCertificateId: string; certificateId: string; updatedAt: number },
+  from: Pick<TransactionRow, 'status' | 'certificate_id'>,
+  change: Pick<TransactionRow, 'status' | 'updated_at'> & Partial<Omit<TransactionRow, 'transaction_row_id'>>,
 ): Promise<boolean> {
   const result = await query
     .updateTable('transactions')
-    .set({ status: 'ISSUING', certificate_id: change.certificateId, updated_at: change.updatedAt })
+    .set(change)
     .where('transaction_row_id', '=', transactionRowId)
-    .where('status', '=', 'SUCCESS')
-    .where('certificate_id', '=', change.fromCertificateId)
+    .where('status', '=', from.status)
+    .where('certificate_id', from.certificate_id === null ? 'is' : '=', from.certificate_id)
     .executeTakeFirstOrThrow();
   return result.numUpdatedRows === 1n;
 }
@@ -48,4 +49,64 @@ export async function updateTransaction(
   change: Pick<TransactionRow, 'status' | 'updated_at'> & Partial<Pick<TransactionRow, 'certificate_id' | 'reason'>>,
 ): Promise<void> {
   await query.updateTable('transactions').set(change).where('transaction_row_id', '=', transactionRowId).execute();
+}
+
+/** The newest transaction of this identifier and this signer, whatever its CSR: what a CertPoll is about. */
+export async function findTransactionBySigner(
+  query: Query,
+  key: { connectorId: string; transactionId: string; signerKeyHash: string },
+): Promise<TransactionRow | undefined> {
+  return query
+    .selectFrom('transactions')
+    .selectAll()
+    .where('connector_id', '=', key.connectorId)
+    .where('transaction_id', '=', key.transactionId)
+    .where('signer_key_hash', '=', key.signerKeyHash)
+    .orderBy('updated_at', 'desc')
+    .orderBy('transaction_row_id', 'desc')
+    .limit(1)
+    .executeTakeFirst();
+}
+
+export async function getTransaction(query: Query, transactionRowId: string): Promise<TransactionRow | undefined> {
+  return query.selectFrom('transactions').selectAll().where('transaction_row_id', '=', transactionRowId).executeTakeFirst();
+}
+
+/** Whether a connector has that many requests that wait, of those made since an instant. */
+export async function hasPendingRequests(
+  query: Query,
+  { connectorId, requestedSince, count }: { connectorId: string; requestedSince: number; count: number },
+): Promise<boolean> {
+  const row = await query
+    .selectFrom('transactions')
+    .select('transaction_row_id')
+    .where('connector_id', '=', connectorId)
+    .where('requested_at', 'is not', null)
+    .where('requested_at', '>=', requestedSince)
+    .where('status', '=', 'PENDING')
+    .limit(1)
+    .offset(count - 1)
+    .executeTakeFirst();
+  return row !== undefined;
+}
+
+/** How often a certificate has authorised a renewal. */
+export async function countRenewals(query: Query, renewedCertificateId: string): Promise<number> {
+  const { count } = await query
+    .selectFrom('transactions')
+    .select(({ fn }) => fn.countAll().as('count'))
+    .where('renewed_certificate_id', '=', renewedCertificateId)
+    .executeTakeFirstOrThrow();
+  return Number(count);
+}
+
+/** Whether the transaction was there, issuing this certificate. */
+export async function deleteIssuingTransaction(query: Query, transactionRowId: string, certificateId: string): Promise<boolean> {
+  const result = await query
+    .deleteFrom('transactions')
+    .where('transaction_row_id', '=', transactionRowId)
+    .where('status', '=', 'ISSUING')
+    .where('certificate_id', '=', certificateId)
+    .executeTakeFirstOrThrow();
+  return result.numDeletedRows === 1n;
 }

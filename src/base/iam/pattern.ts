@@ -95,6 +95,12 @@ export function compilePieces(pieces: readonly Piece[], reach: Reach, ignoreCase
   return text => pattern !== undefined && matchesPattern(pattern, fold(text));
 }
 
+/** A test of texts against one with `*` and `?`, whatever their case: outside of IAM, too, that is how names are given. */
+export function compileWildcards(pattern: string): (text: string) => boolean {
+  const test = compilePieces(parsePieces(pattern, { variables: false, keys: new Set() }, true, 'A pattern'), 'text', true);
+  return text => test(text, new Map());
+}
+
 function foldPiece(piece: string | Wildcard): string | Wildcard {
   return typeof piece === 'string' ? piece.toLowerCase() : piece;
 }

@@ -70,7 +70,8 @@ export function algorithmName(oid: string): string {
 
 export function unsupportedAlgorithm(oid: string, use: string): PkiError {
   const name = algorithmName(oid);
-  return new PkiError('unsupportedAlgorithm', `Unsupported algorithm: ${name === oid ? oid : `${oid} (${name})`}. Use ${use}.`);
+  const shown = name === oid ? oid : `${oid} (${name})`;
+  return new PkiError('unsupportedAlgorithm', `Unsupported algorithm: ${shown}. Use ${use}.`, { algorithm: oid });
 }
 
 export interface AlgorithmIdentifier {
@@ -146,7 +147,10 @@ function resolvePss(parameters: Element | undefined): SignatureAlgorithm {
     else if (part.tag === Tag.context(1)) mgfDigest = parseMgf1(parseAlgorithmIdentifier(value));
     else if (part.tag === Tag.context(2)) saltLength = value.smallInteger();
   }
-  if (mgfDigest !== digest) throw new PkiError('unsupportedAlgorithm', 'RSASSA-PSS with two different digests. Use the same for both.');
+  if (mgfDigest !== digest)
+    throw new PkiError('unsupportedAlgorithm', 'RSASSA-PSS with two different digests. Use the same for both.', {
+      algorithm: Oid.rsassaPss,
+    });
   if (saltLength < 0 || saltLength > 512) throw malformed('an RSASSA-PSS salt of impossible length');
   return { key: 'RSA', digest: digest.name, options: { padding: constants.RSA_PKCS1_PSS_PADDING, saltLength } };
 }

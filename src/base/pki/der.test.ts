@@ -137,7 +137,7 @@ describe('what was read from DER', () => {
     ['a PKCSReq', message],
     ['a PKCSReq with OAEP', oaepMessage],
     ['a pkcsPKIEnvelope', eContent],
-    ['a degenerate SignedData', encodeDegenerate([ra.certificate.der, ca.certificate.der])],
+    ['a degenerate SignedData', encodeDegenerate({ certificates: [ra.certificate.der, ca.certificate.der] })],
     [
       'what asn1js wrote',
       new Uint8Array(new asn1js.Sequence({ value: [new asn1js.OctetString({ valueHex: randomBytes(300) }), new asn1js.Null()] }).toBER()),

@@ -135,7 +135,7 @@ describe('encodeEnvelopedData', () => {
       keyTransport: { scheme: 'PKCS1' },
       randomBytes,
     } as const;
-    refused(() => encodeEnvelopedData(template), 'unsupportedAlgorithm', /not RSA/);
+    refused(() => encodeEnvelopedData(template), 'unsuitableRecipient', /not RSA/);
   });
 });
 

@@ -118,13 +118,16 @@ function parseKeyTransport(algorithm: AlgorithmIdentifier): KeyTransport {
     else if (part.tag === Tag.context(1)) mgfDigest = parseMgf1(parseAlgorithmIdentifier(value));
     else if (part.tag === Tag.context(2)) requireEmptyLabel(parseAlgorithmIdentifier(value));
   }
-  if (mgfDigest !== digest) throw new PkiError('unsupportedAlgorithm', 'RSAES-OAEP with two different digests. Use the same for both.');
+  if (mgfDigest !== digest)
+    throw new PkiError('unsupportedAlgorithm', 'RSAES-OAEP with two different digests. Use the same for both.', {
+      algorithm: Oid.rsaesOaep,
+    });
   return { scheme: 'OAEP', digest };
 }
 
 function requireEmptyLabel(algorithm: AlgorithmIdentifier): void {
   if (algorithm.oid !== Oid.pSpecified || algorithm.parameters?.octets().length !== 0) {
-    throw new PkiError('unsupportedAlgorithm', 'RSAES-OAEP with a label. Use none.');
+    throw new PkiError('unsupportedAlgorithm', 'RSAES-OAEP with a label. Use none.', { algorithm: Oid.rsaesOaep });
   }
 }
 
@@ -195,10 +198,7 @@ export interface EnvelopedDataTemplate {
 export function encodeEnvelopedData(template: EnvelopedDataTemplate): Uint8Array {
   const { cipher, keyTransport, recipient } = template;
   if (recipient.publicKey.kind !== 'RSA') {
-    throw new PkiError(
-      'unsupportedAlgorithm',
-      'The answer cannot be encrypted to a key that is not RSA. Sign the request with an RSA key.',
-    );
+    throw new PkiError('unsuitableRecipient', 'The answer cannot be encrypted to a key that is not RSA. Sign the request with an RSA key.');
   }
   const key = template.randomBytes(cipher.keyBytes);
   const iv = template.randomBytes(cipher.blockBytes);

@@ -104,8 +104,17 @@ export function namesEqual(a: Name, b: Name): boolean {
 export function formatName(name: Name): string {
   return name.rdns
     .toReversed()
-    .map(rdn => rdn.map(({ type, value, isText }) => `${shortNames[type] ?? type}=${isText ? escapeText(value) : value}`).join('+'))
+    .map(rdn => rdn.map(formatAttribute).join('+'))
     .join(',');
+}
+
+export function formatAttribute({ type, value, isText }: AttributeTypeAndValue): string {
+  return `${attributeTypeName(type)}=${isText ? escapeText(value) : value}`;
+}
+
+/** The short name, such as CN, or the OID itself. */
+export function attributeTypeName(type: string): string {
+  return shortNames[type] ?? type;
 }
 
 function escapeText(text: string): string {

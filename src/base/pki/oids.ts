@@ -24,6 +24,8 @@ export const Oid = {
   enrollmentNameValuePair: '1.3.6.1.4.1.311.13.2.1',
   microsoftCertExtensions: '1.3.6.1.4.1.311.2.1.14',
   userPrincipalName: '1.3.6.1.4.1.311.20.2.3',
+  // MS-WCCE section 2.2.2.7.7.4: szOID_NTDS_CA_SECURITY_EXT
+  microsoftSecurityIdentifier: '1.3.6.1.4.1.311.25.2',
 
   // Extensions of certificates, CRLs and a CRL's entries (RFC 5280)
   subjectKeyIdentifier: '2.5.29.14',

@@ -1,22 +1,38 @@
 /** The one exception of the codec: what is wrong with received bytes, in a form that SCEP's failInfo can be chosen from. */
 
 /**
- * - `malformed`: the bytes are not what the syntax demands (failInfo badRequest, HTTP 400 before a transactionID is known)
- * - `unsupportedAlgorithm`: an algorithm we do not know or policy refuses (failInfo badAlg)
- * - `badSignature`: a signature, digest or the identity of a signer does not hold (failInfo badMessageCheck)
+ * - `malformed`: the bytes are not the CMS, PKCS#10 or X.509 that the syntax demands (failInfo badRequest, HTTP 400 before a transactionID is known)
+ * - `undecodable`: CMS it is, but no SCEP: an attribute that the RFC demands, or what the envelope holds, cannot be read (badRequest)
+ * - `unsupportedAlgorithm`: an algorithm we do not know or policy refuses (badAlg)
+ * - `unsuitableRecipient`: an answer cannot be encrypted to the signer's key (badAlg)
+ * - `badSignature`: a signature or digest does not hold (badMessageCheck)
+ * - `noSignerCertificate`: the certificate that a signer names is not there (badMessageCheck)
  */
-export type PkiErrorReason = 'malformed' | 'unsupportedAlgorithm' | 'badSignature';
+export type PkiErrorReason =
+  | 'malformed'
+  | 'undecodable'
+  | 'unsupportedAlgorithm'
+  | 'unsuitableRecipient'
+  | 'badSignature'
+  | 'noSignerCertificate';
 
 export class PkiError extends Error {
   override readonly name = 'PkiError';
   readonly reason: PkiErrorReason;
+  /** The OID of an algorithm that is not supported, where there is one. */
+  readonly algorithm: string | undefined;
 
-  constructor(reason: PkiErrorReason, message: string, options?: ErrorOptions) {
+  constructor(reason: PkiErrorReason, message: string, { algorithm, ...options }: ErrorOptions & { algorithm?: string | undefined } = {}) {
     super(message, options);
     this.reason = reason;
+    this.algorithm = algorithm;
   }
 }
 
 export function malformed(message: string, options?: ErrorOptions): PkiError {
   return new PkiError('malformed', message, options);
+}
+
+export function undecodable(message: string, options?: ErrorOptions): PkiError {
+  return new PkiError('undecodable', message, options);
 }

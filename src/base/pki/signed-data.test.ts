@@ -133,7 +133,7 @@ describe('encodeSignedData', () => {
 
 describe('encodeDegenerate', () => {
   it('makes what pkijs reads: certificates alone, in their order', () => {
-    const made = encodeDegenerate([ra.certificate.der, ca.certificate.der]);
+    const made = encodeDegenerate({ certificates: [ra.certificate.der, ca.certificate.der] });
     const read = parseSignedData(made);
     assert.deepEqual(
       read.certificates.map(({ serialNumber }) => serialNumber),
@@ -176,7 +176,7 @@ describe('what a verified message may look like', () => {
     verify(message({ sid: tlv(0x80, signer.certificate.publicKey.keyIdentifier) }));
     refused(
       () => verify(message({ signer: named, sid: tlv(0x80, named.certificate.publicKey.keyIdentifier) })),
-      'badSignature',
+      'noSignerCertificate',
       /not in the message/,
     );
   });

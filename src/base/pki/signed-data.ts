@@ -162,7 +162,7 @@ export function onlySigner(signedData: SignedData): SignerInfo {
 /** The certificate among `candidates` that the SignerInfo names. */
 export function findSignerCertificate(signerInfo: SignerInfo, candidates: readonly Certificate[]): Certificate {
   const certificate = candidates.find(candidate => identifies(signerInfo.sid, candidate));
-  if (certificate === undefined) throw new PkiError('badSignature', 'the signer’s certificate is not in the message');
+  if (certificate === undefined) throw new PkiError('noSignerCertificate', 'the signer’s certificate is not in the message');
   return certificate;
 }
 
@@ -200,6 +200,8 @@ export interface SignedDataTemplate {
   digest: Digest;
   certificate: Certificate;
   sign: (digest: Digest, data: Uint8Array) => Uint8Array;
+  /** DER, in place of rsaEncryption's: of a signer whose key is not RSA. */
+  signatureAlgorithm?: Uint8Array;
 }
 
 /**
@@ -221,7 +223,7 @@ export function encodeSignedData(template: SignedDataTemplate): Uint8Array {
     sequence(certificate.issuer.der, certificate.serialNumberDer),
     encodeAlgorithmIdentifier(digest.oid),
     implicitSignedAttrs,
-    encodeAlgorithmIdentifier(Oid.rsaEncryption),
+    template.signatureAlgorithm ?? encodeAlgorithmIdentifier(Oid.rsaEncryption),
     octetString(template.sign(digest, signedAttrs)),
   );
   const signedData = sequence(
@@ -234,9 +236,22 @@ export function encodeSignedData(template: SignedDataTemplate): Uint8Array {
   return encodeContentInfo(Oid.signedData, signedData);
 }
 
-/** The certs-only SignedData (RFC 8894 section 3.4): no signer, no eContent, the certificates in the order given. */
-export function encodeDegenerate(certificates: readonly Uint8Array[]): Uint8Array {
-  const signedData = sequence(integer(1), setOf(), sequence(objectIdentifier(Oid.data)), contextConstructed(0, ...certificates), setOf());
+/** The certs-only SignedData (RFC 8894 section 3.4): no signer, no eContent, certificates and CRLs in the order given. */
+export function encodeDegenerate({
+  certificates,
+  crls = [],
+}: {
+  certificates: readonly Uint8Array[];
+  crls?: readonly Uint8Array[];
+}): Uint8Array {
+  const signedData = sequence(
+    integer(1),
+    setOf(),
+    sequence(objectIdentifier(Oid.data)),
+    ...(certificates.length > 0 ? [contextConstructed(0, ...certificates)] : []),
+    ...(crls.length > 0 ? [contextConstructed(1, ...crls)] : []),
+    setOf(),
+  );
   return encodeContentInfo(Oid.signedData, signedData);
 }
 

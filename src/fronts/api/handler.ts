@@ -3,7 +3,7 @@ import { ServiceException, validationException } from '../../base/errors.ts';
 import { type ApiCall, type AuditEvent, apiCalled, type Log } from '../../base/events.ts';
 import type { Home, Principal } from '../../base/resources.ts';
 import type { System } from '../../base/system.ts';
-import { outageMessage } from '../../service/outage.ts';
+import { outageOf } from '../../service/outage.ts';
 import type { Throttling } from '../../service/throttling.ts';
 import { type AcmPcaServices, acmPcaOperations } from './acm-pca-operations.ts';
 import { type Access, authorize, resourceOf } from './authorization.ts';
@@ -178,7 +178,7 @@ function orNull(members: object): object | null {
 }
 
 function failure(cause: unknown): ServiceException {
-  const outage = outageMessage(cause);
+  const outage = outageOf(cause)?.message;
   return outage === undefined
     ? new ServiceException('InternalServerException', 'An internal error occurred.', {}, { cause })
     : new ServiceException('ServiceUnavailable', outage, {}, { cause });

@@ -1,7 +1,7 @@
 /** What anyone may fetch of the embedded authorities over HTTP: revocation lists and CA certificates, each at a URL that certificates name. */
 import { createHash } from 'node:crypto';
 import type { Log } from '../../base/events.ts';
-import { outageMessage } from '../../service/outage.ts';
+import { outageOf } from '../../service/outage.ts';
 import type { RevocationLists } from '../../service/revocation-lists.ts';
 
 export interface PublicationRequest {
@@ -55,7 +55,7 @@ async function answerOrExcuse(parts: PublicationParts, request: PublicationReque
     return await answer(parts, request, path);
   } catch (error) {
     parts.log.error({ err: error, path }, 'a publication could not be answered');
-    const outage = outageMessage(error);
+    const outage = outageOf(error)?.message;
     if (outage === undefined) return refuse(500, 'An internal error occurred.');
     return { ...refuse(503, outage), headers: { ...plainText, 'retry-after': retryAfterSeconds } };
   }

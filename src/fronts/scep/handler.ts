@@ -1,22 +1,15 @@
-/** SCEP over HTTP (RFC 8894 section 4): the path selects a connector, the query an operation, and every hit leaves a line in the log. */
-
+/** SCEP over HTTP (RFC 8894 section 4): the path selects a connector, the query an operation, and every hit leaves a line in the log and a record. */
 import { ServiceException } from '../../base/errors.ts';
-import { type AuditEvent, type Log, type ScepCall, scepCalled } from '../../base/events.ts';
-import type { AlgorithmPolicy } from '../../base/pki/algorithms.ts';
-import type { KeyPair } from '../../base/pki/enveloped-data.ts';
-import { parseCertificationRequest } from '../../base/pki/pkcs10.ts';
+import { type AuditEvent, type ScepCall, scepCalled } from '../../base/events.ts';
 import { PkiError } from '../../base/pki/pki-error.ts';
 import { encodeDegenerate } from '../../base/pki/signed-data.ts';
-import { parseCertificate } from '../../base/pki/x509.ts';
-import { type Failure, failure, failureOf, MessageType } from '../../base/scep.ts';
-import type { System } from '../../base/system.ts';
-import type { Workers } from '../../base/worker-pool.ts';
-import { algorithmPolicy, type Enrolment, type EnrolmentEndpoint, type EnrolmentOutcome } from '../../service/enrolment.ts';
-import { outageMessage } from '../../service/outage.ts';
-import type { Throttling } from '../../service/throttling.ts';
+import { type ConnectorError, failureOf } from '../../base/scep.ts';
+import { outageOf } from '../../service/outage.ts';
+import type { EnrolmentEndpoint } from '../../service/scep-requests.ts';
+import { type Answer, errorCodeOf, present, type Refusal, type ScepResponse } from './answers.ts';
+import { listCapabilities } from './capabilities.ts';
 import { parseGetMessage, rawParameter } from './get-message.ts';
-import { type CertRepResult, defaultReply, type PkiMessage, parsePkiMessage } from './pki-message.ts';
-import { type OpenOutput, openTask, replyTask, toBytes } from './pki-work.ts';
+import { answerPkiOperation, type Hit, type ScepParts } from './pki-operation.ts';
 
 export interface ScepRequest {
   method: string;
@@ -25,75 +18,66 @@ export interface ScepRequest {
   body: Uint8Array;
   /** The peer's address. */
   source: string;
-  /** The value of the Host header. */
-  host: string | undefined;
+  /** The values of the Host headers: one, none from old clients, and more of nobody honest. */
+  hosts: readonly string[];
   userAgent: string | undefined;
 }
 
-export interface ScepResponse {
-  statusCode: number;
-  headers: Record<string, string>;
-  body: Uint8Array;
-}
-
-interface ScepParts {
-  enrolment: Enrolment;
-  throttling: Throttling;
+interface HandlerParts extends ScepParts {
   /** Keeps the record of a request to a connector. */
   record(event: AuditEvent): Promise<void>;
-  system: System;
-  log: Log;
-  workers: Workers;
 }
 
 /** Clients come back on their own; this is how long an outage asks them to wait. */
 const retryAfterSeconds = '30';
+const throttledSeconds = '1';
 const userAgentCharactersMax = 256;
 const operationCharactersMax = 64;
-/** What may be repeated in an answer: anything else than a number is not shown. */
-const messageTypeForm = /^\d{1,16}$/;
+/** AWS's connector looks at it again at each request. */
+const authorityValidityLeftMsMin = 365 * 24 * 60 * 60_000;
 
 const uuid = '[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}';
 /** What follows is ignored: clients append /pkiclient.exe, /cgi-bin/pkiclient.exe and the like (RFC 8894 section 4.1). */
 const endpointPath = new RegExp(`^/(\\d{12})-(${uuid})/(${uuid})(?:/|$)`);
 
-/** What is noted of a hit while it is answered, for its line in the log. */
-interface Hit {
-  operation: string;
-  endpoint?: EnrolmentEndpoint;
-  transactionID?: string;
-  outcome?: string;
-  reason?: string;
-}
-
 export type ScepHandler = (request: ScepRequest) => Promise<ScepResponse>;
 
-export function createScepHandler(parts: ScepParts): ScepHandler {
+export function createScepHandler(parts: HandlerParts): ScepHandler {
   return async request => {
     const { rawQuery } = splitUrl(request.rawUrl);
     // On POST the operation may be left out (RFC 8894 section 4.3).
     const operation = rawParameter(rawQuery, 'operation') ?? (request.method === 'POST' ? 'PKIOperation' : '');
-    const hit: Hit = { operation: operation.slice(0, operationCharactersMax) };
-    const response = await answerOrExcuse(parts, request, operation, hit);
+    const hit: Hit = { operation: operation.slice(0, operationCharactersMax), source: request.source };
+    const answer = await answerOrExcuse(parts, request, operation, hit);
+    if (answer.kind === 'refusal') {
+      hit.outcome ??= 'refused';
+      hit.reason = answer.reason;
+    } else hit.outcome ??= 'success';
     const requestId = parts.system.randomUUID();
+    const response = present(answer, parts.compatibility, requestId);
     const userAgent = request.userAgent?.slice(0, userAgentCharactersMax);
     const { endpoint, ...noted } = hit;
-    const { method, source } = request;
-    const line = { ...noted, connectorId: endpoint?.connectorId, method, source, userAgent, statusCode: response.statusCode, requestId };
+    const { method } = request;
+    const line = { ...noted, connectorId: endpoint?.connectorId, method, userAgent, statusCode: response.statusCode, requestId };
     parts.log.info(line, 'scep request');
-    await recordHit(parts, request, hit, response.statusCode, requestId);
+    await recordHit(parts, request, hit, { errorCode: errorCodeOf(answer), requestId });
     return response;
   };
 }
 
 /** Of requests for a connector: anybody can send others. */
-async function recordHit({ record }: ScepParts, request: ScepRequest, hit: Hit, statusCode: number, requestId: string): Promise<void> {
-  const operation = operationOf(request.method, hit.operation);
-  if (hit.endpoint === undefined || operation === undefined) return;
+async function recordHit(
+  { record }: HandlerParts,
+  request: ScepRequest,
+  hit: Hit,
+  { errorCode, requestId }: { errorCode: string | undefined; requestId: string },
+): Promise<void> {
+  if (hit.endpoint === undefined) return;
   const { accountId, region, connectorId } = hit.endpoint;
-  const { source, userAgent, host } = request;
+  const { source, userAgent, hosts } = request;
   const call: ScepCall = {
-    operation,
+    operation: operationOf(request.method, hit.operation),
+    method: request.method,
     accountId,
     region,
     connectorId,
@@ -101,165 +85,131 @@ async function recordHit({ record }: ScepParts, request: ScepRequest, hit: Hit, 
     requestId,
     outcome: hit.outcome ?? 'error',
     ...(userAgent !== undefined && { userAgent }),
-    ...(host !== undefined && { host }),
+    ...(hosts[0] !== undefined && { host: hosts[0] }),
+    ...(hit.messageType !== undefined && { messageType: hit.messageType }),
     ...(hit.transactionID !== undefined && { transactionID: hit.transactionID }),
-    ...(hit.reason !== undefined && { error: { code: errorCode(statusCode), message: hit.reason } }),
+    ...(errorCode !== undefined && { error: { code: errorCode, message: hit.reason ?? '' } }),
   };
   await record(scepCalled(call));
 }
 
 /** CloudTrail's names of the operations. */
-function operationOf(method: string, operation: string): ScepCall['operation'] | undefined {
-  if (operation === 'GetCACaps' || operation === 'GetCACert') return operation;
-  if (operation !== 'PKIOperation') return undefined;
+function operationOf(method: string, operation: string): ScepCall['operation'] {
+  if (operation === 'GetCACaps' || operation === 'GetCACert' || operation === 'GetNextCACert') return operation;
+  if (operation !== 'PKIOperation') return 'UnsupportedOperation';
   return method === 'POST' ? 'PKIOperationPost' : 'PKIOperationGet';
 }
 
-/** A FAILURE comes with status 200. */
-function errorCode(statusCode: number): string {
-  if (statusCode === 503) return 'ServiceUnavailable';
-  if (statusCode === 429) return 'ThrottlingException';
-  if (statusCode >= 500) return 'InternalServerException';
-  return statusCode === 200 ? 'BadRequestException' : 'ValidationException';
-}
-
-async function answerOrExcuse(parts: ScepParts, request: ScepRequest, operation: string, hit: Hit): Promise<ScepResponse> {
+async function answerOrExcuse(parts: HandlerParts, request: ScepRequest, operation: string, hit: Hit): Promise<Answer> {
   try {
     return await answer(parts, request, operation, hit);
   } catch (error) {
-    if (error instanceof PkiError) return refuse(hit, 400, failureOf(error).reason);
-    if (error instanceof ServiceException)
-      return { ...refuse(hit, error.statusCode, error.message), headers: { ...plainText, 'retry-after': '1' } };
+    if (error instanceof PkiError) {
+      const { reason, error: connectorError } = failureOf(error);
+      return refusal(400, reason, connectorError);
+    }
+    if (error instanceof ServiceException) {
+      return { ...refusal(error.statusCode, error.message, { code: 'throttled' }), headers: { 'retry-after': throttledSeconds } };
+    }
     hit.outcome = 'error';
     // FAILURE is a verdict that clients take for final; an outage is an HTTP error that they come back after.
-    const outage = outageMessage(error);
-    parts.log.error(
-      { err: error, connectorId: hit.endpoint?.connectorId, operation: hit.operation },
-      'a SCEP request could not be answered',
-    );
-    if (outage !== undefined) return { ...refuse(hit, 503, outage), headers: { ...plainText, 'retry-after': retryAfterSeconds } };
-    return refuse(hit, 500, 'An internal error occurred.');
+    const outage = outageOf(error);
+    const fields = { err: error, connectorId: hit.endpoint?.connectorId, operation: hit.operation };
+    parts.log.error(fields, 'a SCEP request could not be answered');
+    if (outage === undefined) return refusal(500, 'An internal error occurred.');
+    return { ...refusal(503, outage.message, outage.error), headers: { 'retry-after': retryAfterSeconds } };
   }
 }
 
-async function answer(parts: ScepParts, request: ScepRequest, operation: string, hit: Hit): Promise<ScepResponse> {
+async function answer(parts: HandlerParts, request: ScepRequest, operation: string, hit: Hit): Promise<Answer> {
   if (request.method !== 'GET' && request.method !== 'POST') {
-    return { ...refuse(hit, 405, 'SCEP uses GET and POST.'), headers: { ...plainText, allow: 'GET, POST' } };
+    return { ...refusal(405, 'SCEP uses GET and POST.'), headers: { allow: 'GET, POST' } };
   }
-  const { path, rawQuery, host = request.host } = splitUrl(request.rawUrl);
-  const endpoint = await findEndpoint(parts.enrolment, path, host);
-  if (endpoint === undefined) return refuse(hit, 404, 'There is no connector at this URL.');
+  if (parts.compatibility === 'aws' && request.hosts.length !== 1) {
+    return refusal(400, 'Exactly one host header is required in the request.', { code: 'hostHeader' });
+  }
+  const endpoint = await findEndpoint(parts, request);
+  if ('kind' in endpoint) return endpoint;
   hit.endpoint = endpoint;
-  const unavailable = checkStatus(endpoint, hit);
+  const unavailable = checkStatus(endpoint) ?? (await checkAuthority(parts, endpoint, operation));
   if (unavailable !== undefined) return unavailable;
   switch (operation) {
-    case 'GetCACaps':
+    case 'GetCACaps': {
       parts.throttling.take(endpoint.connectorId, 'GetCACaps');
-      hit.outcome = 'success';
-      return ok('text/plain', Buffer.from(capabilities(algorithmPolicy)));
+      const hasNextCa = await parts.enrolmentEndpoints.hasNextCaCertificates(endpoint);
+      return content('text/plain', Buffer.from(listCapabilities(endpoint, parts.compatibility, hasNextCa)));
+    }
     case 'GetCACert': {
       parts.throttling.take(endpoint.connectorId, 'GetCACert');
-      const certificates = await parts.enrolment.listCaCertificates(endpoint);
-      hit.outcome = 'success';
-      return ok('application/x-x509-ca-ra-cert', encodeDegenerate(certificates.map(({ der }) => der)));
+      const certificates = (await parts.enrolmentEndpoints.listCaCertificates(endpoint)).map(({ der }) => der);
+      const [ra] = certificates;
+      if (endpoint.policy.GetCaCert === 'RA_CERTIFICATE' && ra !== undefined) return content('application/x-x509-ca-cert', ra);
+      return content('application/x-x509-ca-ra-cert', encodeDegenerate({ certificates }));
+    }
+    case 'GetNextCACert': {
+      parts.throttling.take(endpoint.connectorId, 'GetCACert');
+      if (!(await parts.enrolmentEndpoints.hasNextCaCertificates(endpoint))) return refusal(400, 'There is no next CA certificate.');
+      return content('application/x-x509-next-ca-cert', await parts.enrolmentEndpoints.signNextCaCertificates(endpoint));
     }
     case 'PKIOperation': {
-      const bytes = request.method === 'POST' ? request.body : parseGetMessage(rawParameter(rawQuery, 'message') ?? '');
-      return ok('application/x-pki-message', await answerPkiOperation(parts, endpoint, bytes, request.source, hit));
+      const { rawQuery } = splitUrl(request.rawUrl);
+      const bytes = request.method === 'POST' ? request.body : readGetMessage(rawParameter(rawQuery, 'message') ?? '');
+      return bytes instanceof Uint8Array ? answerPkiOperation(parts, endpoint, bytes, hit) : bytes;
     }
     default:
-      return refuse(hit, 400, 'The operation must be GetCACaps, GetCACert or PKIOperation.');
+      return refusal(400, 'The operation must be GetCACaps, GetCACert, GetNextCACert or PKIOperation.');
   }
 }
 
-async function findEndpoint(enrolment: Enrolment, path: string, host: string | undefined): Promise<EnrolmentEndpoint | undefined> {
-  const [, accountId, connectorId, secret] = endpointPath.exec(path) ?? [];
-  return accountId && connectorId && secret ? enrolment.findEndpoint({ accountId, connectorId, secret, host }) : undefined;
+function readGetMessage(rawMessage: string): Uint8Array | Refusal {
+  try {
+    return parseGetMessage(rawMessage);
+  } catch (error) {
+    if (error instanceof PkiError) return refusal(400, error.message, { code: 'notBase64' });
+    throw error;
+  }
 }
 
-function checkStatus({ status }: EnrolmentEndpoint, hit: Hit): ScepResponse | undefined {
+/** To clients every wrong URL is the same; AWS tells which part of it is wrong, which helps those who look for one that is right. */
+async function findEndpoint(
+  { enrolmentEndpoints, compatibility, publicUrl }: HandlerParts,
+  request: ScepRequest,
+): Promise<EnrolmentEndpoint | Refusal> {
+  const { path, host = request.hosts[0] } = splitUrl(request.rawUrl);
+  const missing = 'There is no connector at this URL.';
+  const [prefix, accountId, connectorId, secret] = endpointPath.exec(path) ?? [];
+  if (prefix === undefined || !accountId || !connectorId || !secret) return refusal(404, missing, { code: 'invalidUri' });
+  const endpoint = await enrolmentEndpoints.findEndpoint({ accountId, connectorId, secret, host });
+  if (endpoint !== undefined) return endpoint;
+  if (compatibility === 'aws' && !(await enrolmentEndpoints.accountExists(accountId))) {
+    return refusal(404, missing, { code: 'accountDoesNotExist' });
+  }
+  return refusal(404, missing, { code: 'connectorDoesNotExist', detail: `${publicUrl}/${accountId}-${connectorId}/${secret}` });
+}
+
+function checkStatus({ status }: EnrolmentEndpoint): Refusal | undefined {
+  const error: ConnectorError = { code: 'connectorNotActive' };
   switch (status) {
     case 'ACTIVE':
       return undefined;
-    case 'CREATING':
-      return {
-        ...refuse(hit, 503, 'The connector is being created. Try again in a moment.'),
-        headers: { ...plainText, 'retry-after': retryAfterSeconds },
-      };
+    case 'CREATING': {
+      const creating = refusal(503, 'The connector is being created. Try again in a moment.', error);
+      return { ...creating, headers: { 'retry-after': retryAfterSeconds } };
+    }
     case 'FAILED':
     case 'DELETING':
-      return refuse(hit, 400, 'The connector is not active.');
+      return refusal(400, 'The connector is not active.', error);
     default:
       return status satisfies never;
   }
 }
 
-/**
- * Derived from what is accepted, one word a line. SHA-384 is no registered word, but strongSwan 5.9.8 takes bits for indices and sees AES and
- * SCEPStandard only with it in the list; clients ignore words they do not know (RFC 8894 section 3.5.2).
- */
-function capabilities(policy: AlgorithmPolicy): string {
-  const words = ['AES', 'POSTPKIOperation', 'SCEPStandard', ...policy.digests];
-  if (policy.contentCiphers.has('3DES-CBC')) words.push('DES3');
-  return `${words.toSorted().join('\n')}\n`;
-}
-
-/** A CertRep for every message of which messageType and transactionID can be read. Throws PkiError for the others. */
-async function answerPkiOperation(
-  parts: ScepParts,
-  endpoint: EnrolmentEndpoint,
-  bytes: Uint8Array,
-  source: string,
-  hit: Hit,
-): Promise<Uint8Array> {
-  const message = parsePkiMessage(bytes);
-  const { transactionID, senderNonce } = message;
-  hit.transactionID = transactionID;
-  if (message.messageType === MessageType.PKCSReq) parts.throttling.take(endpoint.connectorId, 'PKCSReq');
-  const keyPairs = await parts.enrolment.listRaKeyPairs(endpoint);
-  const opened = await openOrRefuse(parts.workers, message, bytes, keyPairs);
-  const outcome =
-    'pkiStatus' in opened
-      ? await parts.enrolment.recordRefusal(endpoint, { transactionID, source }, opened)
-      : await parts.enrolment.enrol(endpoint, {
-          transactionID,
-          signer: parseCertificate(opened.signer),
-          csr: parseCertificationRequest(opened.csr),
-          source,
-        });
-  const [newest] = keyPairs;
-  const keyPair = 'pkiStatus' in opened ? newest : keyPairs[opened.keyPairIndex];
-  if (keyPair === undefined) throw new Error('an active connector without a live RA key');
-  hit.outcome = outcome.pkiStatus;
-  if (outcome.pkiStatus === 'FAILURE') hit.reason = outcome.reason;
-  const algorithms = 'pkiStatus' in opened ? defaultReply(message.signerInfo, algorithmPolicy) : opened.algorithms;
-  const result = certRepResult(outcome, opened);
-  return parts.workers.run(replyTask, { transactionID, senderNonce, result, algorithms, keyPair: toBytes(keyPair) });
-}
-
-async function openOrRefuse(
-  workers: Workers,
-  { messageType }: PkiMessage,
-  bytes: Uint8Array,
-  keyPairs: readonly KeyPair[],
-): Promise<OpenOutput | Failure> {
-  if (messageType !== MessageType.PKCSReq) {
-    const shown = messageTypeForm.test(messageType) ? messageType : 'not a number';
-    return failure('badRequest', `Unsupported PkiOperation messageType: ${shown}. Use PKCSReq (19).`);
-  }
-  try {
-    return await workers.run(openTask, { message: bytes, keyPairs: keyPairs.map(toBytes), policy: algorithmPolicy });
-  } catch (error) {
-    if (!(error instanceof PkiError)) throw error;
-    return failureOf(error);
-  }
-}
-
-function certRepResult(outcome: EnrolmentOutcome, opened: OpenOutput | Failure): CertRepResult {
-  if (outcome.pkiStatus === 'FAILURE') return { pkiStatus: 'FAILURE', failInfo: outcome.failInfo, failInfoText: outcome.reason };
-  if ('pkiStatus' in opened) throw new TypeError('a certificate without the request it is for');
-  // The certificate alone: Juniper forbids the CA's certificate beside it, and micromdm takes whichever is first.
-  return { pkiStatus: 'SUCCESS', certificates: [outcome.certificate], recipient: opened.signer };
+/** AWS's connector needs a CA that lasts a year; here a certificate ends when its CA does. */
+async function checkAuthority(parts: HandlerParts, endpoint: EnrolmentEndpoint, operation: string): Promise<Refusal | undefined> {
+  if (parts.compatibility !== 'aws' || operation === 'GetCACaps') return undefined;
+  const { authority } = await parts.enrolmentEndpoints.openAuthority(endpoint);
+  if (authority.certificates[0].notAfter - parts.system.now() >= authorityValidityLeftMsMin) return undefined;
+  return refusal(400, 'The certificate of the certificate authority ends within a year.', { code: 'authorityValidityTooShort' });
 }
 
 /** A target in absolute form, as sent to proxies, names the same resource (RFC 9112 section 3.2.2). */
@@ -272,15 +222,10 @@ function splitUrl(target: string): { path: string; rawQuery: string; host?: stri
   return { path: rawUrl.slice(0, mark), rawQuery: rawUrl.slice(mark + 1).replaceAll('?', '&'), host };
 }
 
-const plainText = { 'content-type': 'text/plain' };
-
-/** Content types without parameters: certmonger does not take `;charset=utf-8`. */
-function ok(contentType: string, body: Uint8Array): ScepResponse {
-  return { statusCode: 200, headers: { 'content-type': contentType }, body };
+function content(contentType: string, body: Uint8Array): Answer {
+  return { kind: 'content', contentType, body };
 }
 
-function refuse(hit: Hit, statusCode: number, reason: string): ScepResponse {
-  hit.outcome ??= 'refused';
-  hit.reason = reason;
-  return { statusCode, headers: plainText, body: Buffer.from(`${reason}\n`) };
+function refusal(statusCode: number, reason: string, error?: ConnectorError): Refusal {
+  return { kind: 'refusal', statusCode, reason, error };
 }

@@ -24,17 +24,17 @@ import { derNull, ia5String, integer, objectIdentifier, octetString, printableSt
 import type { KeyTransport } from '../../base/pki/enveloped-data.ts';
 import { encodeEnvelopedData } from '../../base/pki/enveloped-data.ts';
 import { Oid } from '../../base/pki/oids.ts';
-import { verifyCertificationRequest } from '../../base/pki/pkcs10.ts';
+import { type CertificationRequest, parseCertificationRequest, verifyCertificationRequest } from '../../base/pki/pkcs10.ts';
 import { encodeContentInfo, parseSignedData } from '../../base/pki/signed-data.ts';
 import { pkiMessageLimits } from '../../base/scep.ts';
-import { openCertificationRequest, parsePkiMessage } from './pki-message.ts';
+import { type OpenedPkiMessage, openPkiMessage, parsePkiMessage } from './pki-message.ts';
 
 const { ca, ra } = createCaAndRa();
 const client = createIdentity();
 const csr = createCsr(client.privateKey, 'secret');
 
 const open = (message: Uint8Array, { policy = defaultPolicy, keyPairs = [ra] } = {}) =>
-  openCertificationRequest(parsePkiMessage(message), { keyPairs, policy, randomBytes });
+  openPkiMessage(parsePkiMessage(message), { requestType: 'PKCSReq', keyPairs, policy, randomBytes });
 
 /** A PKCSReq with one attribute put in the place of the one with its type, or added. */
 function withAttribute(type: string, ...values: Uint8Array[]): Uint8Array {
@@ -73,11 +73,11 @@ describe('parsePkiMessage', () => {
   it('refuses a transactionID that cannot stand in an answer, a log line and the store', () => {
     const wrong = ['', 'A'.repeat(pkiMessageLimits.transactionIDCharactersMax + 1), 'a\nb', 'a\u0000', 'é', '\u007f', 'a\u2028'];
     for (const transactionID of wrong)
-      refused(() => parsePkiMessage(withAttribute(Oid.transactionID, utf8String(transactionID))), 'malformed', /transactionID/);
-    refused(() => parsePkiMessage(withAttribute(Oid.transactionID)), 'malformed', /transactionID is missing/);
+      refused(() => parsePkiMessage(withAttribute(Oid.transactionID, utf8String(transactionID))), 'undecodable', /transactionID/);
+    refused(() => parsePkiMessage(withAttribute(Oid.transactionID)), 'undecodable', /transactionID is missing/);
     refused(
       () => parsePkiMessage(withAttribute(Oid.transactionID, printableString('a'), printableString('b'))),
-      'malformed',
+      'undecodable',
       /not one value/,
     );
     refused(() => parsePkiMessage(withAttribute(Oid.transactionID, octetString(Buffer.from('a')))), 'malformed', /not a character string/);
@@ -91,7 +91,7 @@ describe('parsePkiMessage', () => {
     }
     assert.equal(parsePkiMessage(withAttribute(Oid.senderNonce)).senderNonce, undefined);
     const long = octetString(Buffer.alloc(pkiMessageLimits.nonceOctetsMax + 1));
-    refused(() => parsePkiMessage(withAttribute(Oid.senderNonce, long)), 'malformed', /senderNonce of impossible length/);
+    refused(() => parsePkiMessage(withAttribute(Oid.senderNonce, long)), 'undecodable', /senderNonce of impossible length/);
     refused(() => parsePkiMessage(withAttribute(Oid.senderNonce, printableString('a'))), 'malformed', /senderNonce/);
     refused(
       () => parsePkiMessage(withAttribute(Oid.senderNonce, octetString(hex('01')), octetString(hex('02')))),
@@ -100,11 +100,11 @@ describe('parsePkiMessage', () => {
     );
   });
 
-  it('gives the messageType as it is, known or not, and refuses a message without one', () => {
+  it('gives the messageType as it is, known or not, or none', () => {
     for (const messageType of ['17', '18', '99', '019', '']) {
       assert.equal(parsePkiMessage(withAttribute(Oid.messageType, printableString(messageType))).messageType, messageType);
     }
-    refused(() => parsePkiMessage(withAttribute(Oid.messageType)), 'malformed', /messageType is missing/);
+    assert.equal(parsePkiMessage(withAttribute(Oid.messageType)).messageType, undefined);
     refused(() => parsePkiMessage(withAttribute(Oid.messageType, integer(19))), 'malformed', /not a character string/);
     assert.equal(parsePkiMessage(withAttribute(Oid.messageType, utf8String('19'))).messageType, '19');
   });
@@ -122,7 +122,11 @@ describe('parsePkiMessage', () => {
   });
 });
 
-describe('openCertificationRequest', () => {
+function csrOf({ messageData }: OpenedPkiMessage): CertificationRequest {
+  return parseCertificationRequest(messageData);
+}
+
+describe('openPkiMessage', () => {
   const transports: KeyTransport[] = [
     { scheme: 'PKCS1' },
     { scheme: 'OAEP', digest: digests['SHA-1'] },
@@ -134,9 +138,9 @@ describe('openCertificationRequest', () => {
         for (const keyTransport of transports) {
           const opened = open(createPkcsReq({ client, ra, csr, digest, cipher, keyTransport }), { policy: laxPolicy });
           assert.deepEqual(opened.reply, { keyPair: ra, digest, cipher, keyTransport });
-          assert.deepEqual(opened.csr.challengePasswords, ['secret']);
-          assert.ok(opened.signer.publicKey.equals(opened.csr.publicKey));
-          assert.ok(verifyCertificationRequest(opened.csr));
+          assert.deepEqual(csrOf(opened).challengePasswords, ['secret']);
+          assert.ok(opened.signer.publicKey.equals(csrOf(opened).publicKey));
+          assert.ok(verifyCertificationRequest(csrOf(opened)));
         }
       }
     });
@@ -150,7 +154,7 @@ describe('openCertificationRequest', () => {
     );
     const made = await pkijsSignedData({ content: eContent, certificate: client.certificate.der, privateKey, hash: 'SHA-256', attributes });
     assert.equal(parsePkiMessage(made).transactionID, 'by pkijs');
-    assert.deepEqual(open(made).csr.challengePasswords, ['secret']);
+    assert.deepEqual(csrOf(open(made)).challengePasswords, ['secret']);
     assert.deepEqual(open(made).reply.keyTransport, { scheme: 'OAEP', digest: digests['SHA-256'] });
   });
 
@@ -165,13 +169,13 @@ describe('openCertificationRequest', () => {
       }),
     );
     const opened = open(streamed(createPkcsReq({ client, ra, eContent: inner })));
-    assert.deepEqual(opened.csr.challengePasswords, ['secret']);
+    assert.deepEqual(csrOf(opened).challengePasswords, ['secret']);
   });
 
   it('opens a CSR whose key is RSA-512, which policy refuses later, and one on a curve', () => {
     const small = generateKeyPairSync('rsa', { modulusLength: 512 }).privateKey;
-    assert.equal(open(createPkcsReq({ client, ra, csr: createCsr(small, 'secret') })).csr.publicKey.bits, 512);
-    assert.equal(open(createPkcsReq({ client, ra, csr: createCsr(ecKey('prime256v1'), 'secret') })).csr.publicKey.kind, 'EC');
+    assert.equal(csrOf(open(createPkcsReq({ client, ra, csr: createCsr(small, 'secret') }))).publicKey.bits, 512);
+    assert.equal(csrOf(open(createPkcsReq({ client, ra, csr: createCsr(ecKey('prime256v1'), 'secret') }))).publicKey.kind, 'EC');
   });
 
   it('refuses a message without an envelope or with another content', () => {
@@ -198,7 +202,13 @@ describe('openCertificationRequest', () => {
     message[at] = (message[at] ?? 0) ^ 1;
     const mustNotOpen = () => assert.fail('the envelope was opened');
     refused(
-      () => openCertificationRequest(parsePkiMessage(message), { keyPairs: [ra], policy: defaultPolicy, randomBytes: mustNotOpen }),
+      () =>
+        openPkiMessage(parsePkiMessage(message), {
+          requestType: 'PKCSReq',
+          keyPairs: [ra],
+          policy: defaultPolicy,
+          randomBytes: mustNotOpen,
+        }),
       'badSignature',
     );
   });
@@ -209,7 +219,7 @@ describe('refused algorithms', () => {
     const message = createPkcsReq({ client, ra, digest: digests['SHA-1'], cipher: contentCiphers['DES-CBC'] });
     const { message: text } = refused(() => open(message), 'unsupportedAlgorithm', /1\.3\.14\.3\.2\.7 \(DES-CBC\).*Use AES-128-CBC/);
     assert.match(text, /1\.3\.14\.3\.2\.26 \(SHA-1\)\. Use SHA-256/);
-    assert.deepEqual(open(message, { policy: laxPolicy }).csr.challengePasswords, ['df3b2c5e-5a62-4a3e-8b8f-0c6cbb1b3f0e']);
+    assert.deepEqual(csrOf(open(message, { policy: laxPolicy })).challengePasswords, ['df3b2c5e-5a62-4a3e-8b8f-0c6cbb1b3f0e']);
   });
 
   it('are named alone: triple DES, and a cipher that we do not implement', () => {

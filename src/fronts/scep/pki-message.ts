@@ -11,6 +11,7 @@ import {
   requireDigest,
   unsupportedAlgorithm,
 } from '../../base/pki/algorithms.ts';
+import { parseBer, parseSequence, Tag } from '../../base/pki/asn1.ts';
 import { octetString, printableString, utf8String } from '../../base/pki/der.ts';
 import {
   type EnvelopedData,
@@ -22,44 +23,71 @@ import {
   openContent,
   parseEnvelopedData,
 } from '../../base/pki/enveloped-data.ts';
+import { Name } from '../../base/pki/name.ts';
 import { Oid } from '../../base/pki/oids.ts';
-import { type CertificationRequest, parseCertificationRequest } from '../../base/pki/pkcs10.ts';
-import { malformed, PkiError } from '../../base/pki/pki-error.ts';
+import { parseCertificationRequest } from '../../base/pki/pkcs10.ts';
+import { malformed, PkiError, undecodable } from '../../base/pki/pki-error.ts';
 import {
+  type CertificateIdentifier,
   encodeDegenerate,
   encodeSignedData,
   findSignerCertificate,
   onlySigner,
+  parseCertificateIdentifier,
   parseSignedData,
   type SignedAttribute,
   type SignedData,
   type SignerInfo,
   verifySignerInfo,
 } from '../../base/pki/signed-data.ts';
+import { readTime } from '../../base/pki/strings-and-times.ts';
 import { type Certificate, parseCertificate } from '../../base/pki/x509.ts';
-import { FailInfo, type FailInfoName, MessageType, PkiStatus, parseNonce, parseTransactionID, readTextAttribute } from '../../base/scep.ts';
+import {
+  FailInfo,
+  type FailInfoName,
+  MessageType,
+  PkiStatus,
+  parseNonce,
+  parseTransactionID,
+  type RequestTypeName,
+  readTextAttribute,
+} from '../../base/scep.ts';
 
 /** A request whose outside can be read: enough to answer with a CertRep, but nothing in it is proven yet. */
 export interface PkiMessage {
-  messageType: string;
+  /** As it was sent; undefined when there is none that could be read. */
+  messageType: string | undefined;
   transactionID: string;
   /** Absent from some old clients; echoed exactly when it is there. */
   senderNonce: Uint8Array | undefined;
+  /** The instant that the client says it signed at. */
+  signingTime: number | undefined;
   signedData: SignedData;
   signerInfo: SignerInfo;
 }
 
-/** Throws PkiError when not even messageType and transactionID can be read: there is then no CertRep to send. */
+/** Throws PkiError when not even the transactionID can be read: there is then no CertRep to send. */
 export function parsePkiMessage(source: Uint8Array): PkiMessage {
   const signedData = parseSignedData(source);
   const signerInfo = onlySigner(signedData);
   return {
-    messageType: readTextAttribute(signerInfo, Oid.messageType, 'messageType'),
+    messageType: signerInfo.attributes.has(Oid.messageType) ? readTextAttribute(signerInfo, Oid.messageType, 'messageType') : undefined,
     transactionID: parseTransactionID(signerInfo),
     senderNonce: parseNonce(signerInfo, Oid.senderNonce, 'senderNonce'),
+    signingTime: readSigningTime(signerInfo),
     signedData,
     signerInfo,
   };
+}
+
+/** RFC 5652 section 11.3. One that cannot be read is none: only a policy that asks for it looks at it. */
+function readSigningTime({ attributes }: SignerInfo): number | undefined {
+  const [value] = attributes.get(Oid.signingTime) ?? [];
+  try {
+    return value && readTime(value);
+  } catch {
+    return undefined;
+  }
 }
 
 /** The digest, content cipher and key transport of a request, which its answer uses again, and the RA key it was encrypted to. */
@@ -73,19 +101,30 @@ export interface ReplyAlgorithms {
 /** A request whose CMS signature holds and whose envelope was opened. */
 export interface OpenedPkiMessage {
   signer: Certificate;
-  csr: CertificationRequest;
+  /** The messageData, which is what the messageType says: it was parsed once. */
+  messageData: Uint8Array;
   reply: ReplyAlgorithms;
 }
 
 export interface OpenOptions {
-  /** Every RA key pair of the connector that still lives. */
+  requestType: RequestTypeName;
+  /** Every key pair of the connector that still lives and decrypts. */
   keyPairs: readonly KeyPair[];
   policy: AlgorithmPolicy;
   randomBytes: (size: number) => Uint8Array;
 }
 
-/** Verifies and decrypts a PKCSReq. Throws PkiError, which `failureOf` turns into a verdict. */
-export function openCertificationRequest(message: PkiMessage, options: OpenOptions): OpenedPkiMessage {
+/** What a request's messageData must be (RFC 8894 section 3.3). */
+const messageDataParsers: Readonly<Record<RequestTypeName, (source: Uint8Array) => unknown>> = {
+  PKCSReq: parseCertificationRequest,
+  RenewalReq: parseCertificationRequest,
+  CertPoll: parseIssuerAndSubject,
+  GetCert: parseIssuerAndSerialNumber,
+  GetCRL: parseIssuerAndSerialNumber,
+};
+
+/** Verifies and decrypts a request. Throws PkiError, which `failureOf` turns into a verdict. */
+export function openPkiMessage(message: PkiMessage, options: OpenOptions): OpenedPkiMessage {
   const { signedData, signerInfo } = message;
   if (signedData.eContentType !== Oid.data) throw malformed('eContentType is not id-data');
   const enveloped = parseEnvelope(signedData);
@@ -93,9 +132,9 @@ export function openCertificationRequest(message: PkiMessage, options: OpenOptio
   const signer = findSignerCertificate(signerInfo, signedData.certificates);
   verifySignerInfo(signedData, signerInfo, signer, options.policy);
   const opening = findOpening(enveloped, options.keyPairs);
-  const csr = openUniformly(opening, options.randomBytes);
+  const messageData = openUniformly(opening, options);
   const { keyPair, cipher, keyTransport } = opening;
-  return { signer, csr, reply: { keyPair, digest: requireDigest(signerInfo.digestAlgorithm), cipher, keyTransport } };
+  return { signer, messageData, reply: { keyPair, digest: requireDigest(signerInfo.digestAlgorithm), cipher, keyTransport } };
 }
 
 function parseEnvelope({ eContent }: SignedData): EnvelopedData {
@@ -111,7 +150,8 @@ function refuseAlgorithms(signerInfo: SignerInfo, { contentEncryptionAlgorithm }
     refused.push(unsupportedAlgorithm(contentEncryptionAlgorithm.oid, 'AES-128-CBC or AES-256-CBC'));
   }
   if (acceptedDigest(signerInfo, policy) === undefined) refused.push(unsupportedAlgorithm(signerInfo.digestAlgorithm.oid, 'SHA-256'));
-  if (refused.length > 0) throw new PkiError('unsupportedAlgorithm', refused.map(({ message }) => message).join(' '));
+  const [first] = refused;
+  if (first !== undefined) throw new PkiError(first.reason, refused.map(({ message }) => message).join(' '), first);
 }
 
 function acceptedDigest({ digestAlgorithm }: SignerInfo, policy: AlgorithmPolicy): Digest | undefined {
@@ -120,27 +160,43 @@ function acceptedDigest({ digestAlgorithm }: SignerInfo, policy: AlgorithmPolicy
 }
 
 /**
- * From the key's unwrapping to the CSR's last octet there is one answer to every failure, and the steps run to their end whatever fails:
- * see `openContent`.
+ * From the key's unwrapping to the last octet of the messageData there is one answer to every failure, and the steps run to their end whatever
+ * fails: see `openContent`.
  */
-function openUniformly(opening: Opening, randomBytes: (size: number) => Uint8Array): CertificationRequest {
-  let csr: CertificationRequest | undefined;
+function openUniformly(opening: Opening, { requestType, randomBytes }: OpenOptions): Uint8Array {
+  let messageData: Uint8Array | undefined;
   let intact = false;
   try {
     const opened = openContent(opening, randomBytes);
     intact = opened.intact;
-    csr = parseCertificationRequest(opened.content);
+    messageDataParsers[requestType](opened.content);
+    messageData = opened.content;
   } catch {
     // Deliberately without a cause: what went wrong is what nobody may learn.
-    csr = undefined;
+    messageData = undefined;
   }
-  if (csr === undefined || !intact) throw malformed('The request could not be decoded. Please send a valid SCEP request.');
-  return csr;
+  if (messageData === undefined || !intact) throw undecodable('The request could not be decoded. Please send a valid SCEP request.');
+  return messageData;
 }
 
-/** `certificates` and `recipient`, the request's signer, are DER. */
+/** Section 3.3.3: redundant, as a poll is known by its transactionID and its signer's key (sscep once swapped the two). */
+function parseIssuerAndSubject(source: Uint8Array): void {
+  const fields = parseSequence(source, 'IssuerAndSubject');
+  for (const part of ['issuer', 'subject']) void new Name(fields.next(Tag.sequence, part)).rdns;
+  fields.end();
+}
+
+/** Sections 3.3.4 and 3.3.5. */
+export function parseIssuerAndSerialNumber(source: Uint8Array): CertificateIdentifier & { type: 'issuerAndSerialNumber' } {
+  const identifier = parseCertificateIdentifier(parseBer(source));
+  if (identifier.type !== 'issuerAndSerialNumber') throw malformed('no IssuerAndSerialNumber');
+  void identifier.issuer.rdns;
+  return identifier;
+}
+
+/** `certificates`, `crls` and `recipient`, the request's signer, are DER. */
 export type CertRepResult =
-  | { pkiStatus: 'SUCCESS'; certificates: readonly Uint8Array[]; recipient: Uint8Array }
+  | { pkiStatus: 'SUCCESS'; certificates: readonly Uint8Array[]; crls?: readonly Uint8Array[]; recipient: Uint8Array }
   | { pkiStatus: 'PENDING' }
   | { pkiStatus: 'FAILURE'; failInfo: FailInfoName; failInfoText: string };
 
@@ -163,7 +219,7 @@ export function encodeCertRep(
   if (result.pkiStatus === 'SUCCESS') {
     const { cipher, keyTransport } = reply;
     eContent = encodeEnvelopedData({
-      content: encodeDegenerate(result.certificates),
+      content: encodeDegenerate(result),
       recipient: parseCertificate(result.recipient),
       cipher,
       keyTransport,

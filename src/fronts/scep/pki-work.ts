@@ -4,9 +4,10 @@ import type { AlgorithmPolicy } from '../../base/pki/algorithms.ts';
 import type { KeyPair } from '../../base/pki/enveloped-data.ts';
 import { PkiError } from '../../base/pki/pki-error.ts';
 import { parseCertificate } from '../../base/pki/x509.ts';
+import type { RequestTypeName } from '../../base/scep.ts';
 import { realSystem } from '../../base/system.ts';
 import type { Task } from '../../base/worker-pool.ts';
-import { type CertRepResult, encodeCertRep, openCertificationRequest, parsePkiMessage, type ReplyAlgorithms } from './pki-message.ts';
+import { type CertRepResult, encodeCertRep, openPkiMessage, parsePkiMessage, type ReplyAlgorithms } from './pki-message.ts';
 
 /** A key pair as it crosses to a worker. */
 export interface KeyPairBytes {
@@ -16,33 +17,35 @@ export interface KeyPairBytes {
 
 export interface OpenInput {
   message: Uint8Array;
+  requestType: RequestTypeName;
   keyPairs: readonly KeyPairBytes[];
   policy: AlgorithmPolicy;
 }
 
 export interface OpenOutput {
-  /** DER of the signer's certificate and of the CSR. */
+  /** DER of the signer's certificate. */
   signer: Uint8Array;
-  csr: Uint8Array;
+  messageData: Uint8Array;
   /** Which of the key pairs the request is encrypted to. */
   keyPairIndex: number;
   algorithms: Omit<ReplyAlgorithms, 'keyPair'>;
 }
 
-/** Throws PkiError, as `openCertificationRequest` does. */
-export function openRequest({ message, keyPairs, policy }: OpenInput): OpenOutput {
+/** Throws PkiError, as `openPkiMessage` does. */
+export function openRequest({ message, requestType, keyPairs, policy }: OpenInput): OpenOutput {
   const parsed = keyPairs.map(parseKeyPair);
-  const { signer, csr, reply } = openCertificationRequest(parsePkiMessage(message), {
+  const { signer, messageData, reply } = openPkiMessage(parsePkiMessage(message), {
+    requestType,
     keyPairs: parsed,
     policy,
     randomBytes: realSystem.randomBytes,
   });
   // The answer is encrypted to the signer's key, so one that cannot be encrypted to is refused before anything is issued.
   if (signer.publicKey.kind !== 'RSA') {
-    throw new PkiError('unsupportedAlgorithm', 'The answer can only be encrypted to an RSA key. Sign the request with an RSA key.');
+    throw new PkiError('unsuitableRecipient', 'The answer can only be encrypted to an RSA key. Sign the request with an RSA key.');
   }
   const { keyPair, ...algorithms } = reply;
-  return { signer: signer.der, csr: csr.der, keyPairIndex: parsed.indexOf(keyPair), algorithms };
+  return { signer: signer.der, messageData, keyPairIndex: parsed.indexOf(keyPair), algorithms };
 }
 
 export interface ReplyInput {

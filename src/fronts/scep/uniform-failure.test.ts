@@ -5,13 +5,13 @@ import { describe, it } from 'node:test';
 import { createBrokenEnvelopes } from '../../../test/support/broken-envelopes.ts';
 import { refused } from '../../../test/support/pki-error-check.ts';
 import { createCaAndRa, createIdentity, defaultPolicy } from '../../../test/support/pki-fixtures.ts';
-import { openCertificationRequest, parsePkiMessage } from './pki-message.ts';
+import { openPkiMessage, parsePkiMessage } from './pki-message.ts';
 
 const { ra } = createCaAndRa();
 const client = createIdentity();
 
 const open = (message: Uint8Array) =>
-  openCertificationRequest(parsePkiMessage(message), { keyPairs: [ra], policy: defaultPolicy, randomBytes });
+  openPkiMessage(parsePkiMessage(message), { requestType: 'PKCSReq', keyPairs: [ra], policy: defaultPolicy, randomBytes });
 
 describe('what fails behind the RA key', () => {
   const uniform = 'The request could not be decoded. Please send a valid SCEP request.';
@@ -23,14 +23,14 @@ describe('what fails behind the RA key', () => {
 
   for (const [name, message] of failures) {
     it(`is one and the same PkiError: ${name}`, () => {
-      const error = refused(() => open(message), 'malformed');
-      assert.deepEqual([error.message, error.cause, Object.keys(error)], [uniform, undefined, ['name', 'reason']]);
+      const error = refused(() => open(message), 'undecodable');
+      assert.deepEqual([error.message, error.cause, Object.keys(error)], [uniform, undefined, ['name', 'reason', 'algorithm']]);
     });
   }
 
   it('fails after a content key that is none, even if its substitute happens to open the CSR', () => {
     const message = parsePkiMessage(withEncryptedKey(Buffer.alloc(256, 0xff)));
-    const options = { keyPairs: [ra], policy: defaultPolicy, randomBytes: () => key };
-    assert.equal(refused(() => openCertificationRequest(message, options), 'malformed').message, uniform);
+    const options = { requestType: 'PKCSReq' as const, keyPairs: [ra], policy: defaultPolicy, randomBytes: () => key };
+    assert.equal(refused(() => openPkiMessage(message, options), 'undecodable').message, uniform);
   });
 });

@@ -1,0 +1,103 @@
+/** Where a SCEP URL leads: the connector behind it, its key pairs, and the certificates that GetCACert and GetNextCACert answer with. */
+import { timingSafeEqual } from 'node:crypto';
+import { CaError } from '../backends/ca/certificate-authority.ts';
+import { findAccount } from '../backends/store/accounts.ts';
+import { findConnectorById } from '../backends/store/connectors.ts';
+import type { Database } from '../backends/store/database.ts';
+import { algorithmPolicyOf } from '../base/enrolment-policy.ts';
+import type { KeyPair } from '../base/pki/enveloped-data.ts';
+import { parsePem } from '../base/pki/pem.ts';
+import type { Certificate } from '../base/pki/x509.ts';
+import type { CertificateAuthorities, OpenAuthority } from './certificate-authorities.ts';
+import type { Endpoints } from './endpoints.ts';
+import { enrolmentPolicyOf } from './enrolment-policies.ts';
+import type { RaKeys } from './ra-keys.ts';
+import type { EnrolmentEndpoint } from './scep-requests.ts';
+
+interface EnrolmentEndpointsParts {
+  database: Database;
+  certificateAuthorities: CertificateAuthorities;
+  raKeys: RaKeys;
+  endpoints: Endpoints;
+}
+
+export class EnrolmentEndpoints {
+  readonly #parts: EnrolmentEndpointsParts;
+
+  constructor(parts: EnrolmentEndpointsParts) {
+    this.#parts = parts;
+  }
+
+  /** The connector behind `/{accountId}-{connectorId}/{secret}` at a host. The secret is compared in constant time. */
+  async findEndpoint({
+    accountId,
+    connectorId,
+    secret,
+    host,
+  }: {
+    accountId: string;
+    connectorId: string;
+    secret: string;
+    host: string | undefined;
+  }): Promise<EnrolmentEndpoint | undefined> {
+    const row = await findConnectorById(this.#parts.database.query, connectorId);
+    if (row === undefined || row.account_id !== accountId || !secretsEqual(row.endpoint_secret, secret)) return undefined;
+    if (!this.#parts.endpoints.isReachedAt(row.vpc_endpoint_id, host)) return undefined;
+    const policy = enrolmentPolicyOf(row);
+    return {
+      connectorId,
+      accountId,
+      region: row.region,
+      type: row.type,
+      certificateAuthorityArn: row.certificate_authority_arn,
+      status: row.status,
+      policy,
+      policyDocument: row.enrolment_policy,
+      algorithms: algorithmPolicyOf(policy),
+    };
+  }
+
+  async accountExists(accountId: string): Promise<boolean> {
+    return (await findAccount(this.#parts.database.query, accountId)) !== undefined;
+  }
+
+  /** Newest first, at least one. Throws CaError when none is valid any more. */
+  async listRaKeyPairs({ connectorId }: EnrolmentEndpoint): Promise<KeyPair[]> {
+    const keyPairs = await this.#parts.raKeys.listKeyPairs(connectorId);
+    if (keyPairs.length === 0) throw new CaError('INTERNAL_FAILURE', 'The connector has no valid RA certificate.');
+    return keyPairs;
+  }
+
+  /** GetCACert's answer: the RA certificate, the issuing CA and its issuers up to the root. Throws CaError. */
+  async listCaCertificates(endpoint: EnrolmentEndpoint): Promise<Certificate[]> {
+    const [keyPairs, { authority }] = await Promise.all([this.listRaKeyPairs(endpoint), this.openAuthority(endpoint)]);
+    return [...keyPairs.slice(0, 1).map(({ certificate }) => certificate), ...authority.certificates];
+  }
+
+  /** The authority that issues for the connector. Throws CaError. */
+  async openAuthority({ certificateAuthorityArn }: EnrolmentEndpoint): Promise<OpenAuthority> {
+    return this.#parts.certificateAuthorities.openForConnector(certificateAuthorityArn);
+  }
+
+  /**
+   * Whether GetNextCACert is answered: there are next certificates, and the CA's key can sign them in CMS. An ML-DSA key can not, in what SCEP's
+   * clients read.
+   */
+  async hasNextCaCertificates(endpoint: EnrolmentEndpoint): Promise<boolean> {
+    if (endpoint.policy.NextCaCertificate === undefined) return false;
+    const { authority } = await this.openAuthority(endpoint);
+    return authority.certificates[0].publicKey.kind !== 'ML-DSA';
+  }
+
+  /** GetNextCACert's answer (RFC 8894 section 4.7.1): the next CA's certificates in a SignedData that the present CA has signed, DER. Throws CaError. */
+  async signNextCaCertificates(endpoint: EnrolmentEndpoint): Promise<Uint8Array> {
+    const certificates = parsePem('CERTIFICATE', endpoint.policy.NextCaCertificate ?? '');
+    const { authority } = await this.openAuthority(endpoint);
+    return authority.signCertificates(certificates);
+  }
+}
+
+function secretsEqual(a: string, b: string): boolean {
+  const [octetsA, octetsB] = [Buffer.from(a), Buffer.from(b)];
+  return octetsA.length === octetsB.length && timingSafeEqual(octetsA, octetsB);
+}

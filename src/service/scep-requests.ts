@@ -1,0 +1,42 @@
+/** A SCEP endpoint and what its requests say once they are opened, in the terms that authorising and issuing share. */
+import type { ConnectorRow } from '../backends/store/database.ts';
+import type { EnrolmentPolicy } from '../base/enrolment-policy.ts';
+import type { AlgorithmPolicy, DigestName } from '../base/pki/algorithms.ts';
+import type { CertificationRequest } from '../base/pki/pkcs10.ts';
+import type { Certificate } from '../base/pki/x509.ts';
+import type { Failure } from '../base/scep.ts';
+
+/** A connector that a SCEP URL leads to. */
+export interface EnrolmentEndpoint {
+  connectorId: string;
+  accountId: string;
+  region: string;
+  type: ConnectorRow['type'];
+  certificateAuthorityArn: string;
+  /** Whether it answers; CREATING is about to, FAILED and DELETING are not. */
+  status: ConnectorRow['status'];
+  policy: EnrolmentPolicy;
+  /** The policy as the store has it, to tell whether it is still the same. */
+  policyDocument: string | null;
+  algorithms: AlgorithmPolicy;
+}
+
+/** What every request has whose CMS signature holds and whose envelope was opened. */
+export interface OpenedRequest {
+  transactionID: string;
+  signer: Certificate;
+  /** The address it came from. */
+  source: string;
+}
+
+/** A PKCSReq or a RenewalReq: which of the two it calls itself means nothing, since most clients renew with PKCSReq. */
+export interface EnrolmentRequest extends OpenedRequest {
+  csr: CertificationRequest;
+  /** Of the CMS signature. */
+  digest: DigestName;
+}
+
+export type EnrolmentOutcome =
+  | { pkiStatus: 'SUCCESS'; certificates: readonly [Uint8Array, ...Uint8Array[]] }
+  | { pkiStatus: 'PENDING' }
+  | Failure;
