@@ -41,12 +41,22 @@ import { rsaKey } from './pki-fixtures.ts';
 const dayMs = 86_400_000;
 const bmpStringIdentifier = 0x1e;
 
+export interface SelfSignedParts {
+  subject?: string;
+  /** Hexadecimal. */
+  serialNumber?: string;
+  notBefore?: number;
+  notAfter?: number;
+  /** In place of one that signs with the key and SHA-256. */
+  signer?: Signer;
+}
+
 /** A device with the self-signed certificate that RFC 8894 section 2.3 has it make, valid from yesterday for a week. */
-export function createDevice(key: KeyObject = rsaKey('device'), validity: { notBefore?: number; notAfter?: number } = {}): KeyPair {
-  const { notBefore = Date.now() - dayMs, notAfter = Date.now() + 7 * dayMs } = validity;
-  const subject = parseNameString('CN=printer-7').der;
+export function createDevice(key: KeyObject = rsaKey('device'), parts: SelfSignedParts = {}): KeyPair {
+  const { notBefore = Date.now() - dayMs, notAfter = Date.now() + 7 * dayMs, signer = createSigner(key) } = parts;
+  const subject = parseNameString(parts.subject ?? 'CN=printer-7').der;
   const template = {
-    serialNumber: randomBytes(16).toString('hex'),
+    serialNumber: parts.serialNumber ?? randomBytes(16).toString('hex'),
     issuer: subject,
     subject,
     subjectPublicKeyInfo: publicKeyOf(key).spki,
@@ -54,7 +64,7 @@ export function createDevice(key: KeyObject = rsaKey('device'), validity: { notB
     notAfter,
     extensions: [],
   };
-  return { certificate: parseCertificate(createCertificate(template, createSigner(key))), privateKey: key };
+  return { certificate: parseCertificate(createCertificate(template, signer)), privateKey: key };
 }
 
 export interface CsrParts {
@@ -205,6 +215,7 @@ export interface SignedMessageParts {
   eContent: Uint8Array | undefined;
   eContentType?: string;
   certificates: readonly Certificate[];
+  digest?: Digest;
   signerInfos: readonly Uint8Array[];
 }
 
