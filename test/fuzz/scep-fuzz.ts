@@ -1,7 +1,7 @@
 /** Fuzzes the enrolment endpoint, a round at a time, each over a store of its own; several processes take the rounds in turn. */
 import { type ChildProcess, fork } from 'node:child_process';
 import { availableParallelism } from 'node:os';
-import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { countOutcome, emptyReport, type Finding, type FuzzOptions, type FuzzReport } from './report.ts';
 import type { RoundReport, RoundTask } from './scep-rounds.ts';
 
@@ -81,7 +81,7 @@ class ScepRun {
 
 /** A child process that does one round at a time. */
 class RoundProcess implements Disposable {
-  readonly #child: ChildProcess = fork(join(import.meta.dirname, 'scep-process.ts'), { serialization: 'advanced' });
+  readonly #child: ChildProcess = fork(fileURLToPath(import.meta.resolve('./scep-process.ts')), { serialization: 'advanced' });
   #index = 0;
   #heardAt = 0;
 
