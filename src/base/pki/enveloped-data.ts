@@ -5,6 +5,7 @@ import {
   type ContentCipher,
   contentCipherByOid,
   type Digest,
+  digestOf,
   digests,
   encodeAlgorithmIdentifier,
   parseAlgorithmIdentifier,
@@ -17,6 +18,7 @@ import { takeContentKey } from './content-key.ts';
 import { contextConstructed, contextPrimitive, integer, objectIdentifier, octetString, sequence, setOf } from './der.ts';
 import { Oid } from './oids.ts';
 import { malformed, PkiError } from './pki-error.ts';
+import type { PublicKey } from './public-key.ts';
 import { type CertificateIdentifier, encodeContentInfo, identifies, parseCertificateIdentifier, parseContentInfo } from './signed-data.ts';
 import type { Certificate } from './x509.ts';
 
@@ -188,6 +190,15 @@ function paddingLength(padded: Uint8Array, blockBytes: number): number {
     wrong |= ((padded.at(-index) ?? 0) ^ length) & counts;
   }
   return wrong === 0 ? length : 0;
+}
+
+/** Whether the cipher's key fits into one encryption with the recipient's (RFC 8017 sections 7.1.1 and 7.2.1). */
+export function fitsKeyTransport(
+  recipient: PublicKey,
+  { cipher, keyTransport }: Pick<EnvelopedDataTemplate, 'cipher' | 'keyTransport'>,
+): boolean {
+  const paddingBytes = keyTransport.scheme === 'OAEP' ? 2 * digestOf(keyTransport.digest, Buffer.alloc(0)).length + 2 : 11;
+  return cipher.keyBytes + paddingBytes <= Math.ceil(recipient.bits / 8);
 }
 
 export interface EnvelopedDataTemplate {
