@@ -45,16 +45,30 @@ export interface HttpAnswer {
   body: Buffer;
 }
 
+interface SendOptions {
+  method?: string;
+  body?: Uint8Array;
+  ca?: string;
+  /** From which address of this machine. */
+  localAddress?: string;
+  headers?: Record<string, string>;
+}
+
 /** Sends the URL's path and query as they are written, with nothing escaped and nothing added. */
-export async function send(url: string, options: { method?: string; body?: Uint8Array; ca?: string } = {}): Promise<HttpAnswer> {
-  const { method = 'GET', body, ca } = options;
+export async function send(url: string, options: SendOptions = {}): Promise<HttpAnswer> {
+  const { method = 'GET', body, ca, localAddress, headers } = options;
   const { protocol, hostname, port, origin } = new URL(url);
   const request = protocol === 'https:' ? httpsRequest : httpRequest;
   const path = url.slice(origin.length);
   return new Promise((resolve, reject) => {
-    const sent = request({ hostname, port, path, method, ...(ca !== undefined && { ca }) }, answer => {
-      const { statusCode = 0, headers } = answer;
-      buffer(answer).then(octets => resolve({ statusCode, headers, body: octets }), reject);
+    const connection = {
+      ...(ca !== undefined && { ca }),
+      ...(localAddress !== undefined && { localAddress }),
+      ...(headers && { headers }),
+    };
+    const sent = request({ hostname, port, path, method, ...connection }, answer => {
+      const { statusCode = 0 } = answer;
+      buffer(answer).then(octets => resolve({ statusCode, headers: answer.headers, body: octets }), reject);
     });
     sent.on('error', reject);
     sent.end(body);
