@@ -24,6 +24,7 @@ import { FailureLimits } from './service/failure-limits.ts';
 import { IntentRecovery } from './service/intent-recovery.ts';
 import { IssuanceQueue } from './service/issuance-queue.ts';
 import { Lifecycle } from './service/lifecycle.ts';
+import { PendingRequests } from './service/pending-requests.ts';
 import { PrivateCa } from './service/private-ca.ts';
 import { RaKeys } from './service/ra-keys.ts';
 import { RevocationLists } from './service/revocation-lists.ts';
@@ -66,7 +67,8 @@ export function createServices(config: Config, { installation, workers, audit, l
   const revocationLists = new RevocationLists({ ...common, certificateAuthorities });
   const authorityLifecycle = new AuthorityLifecycle({ ...common, certificateAuthorities });
   const quota = quotas.resources.CERTIFICATE_AUTHORITIES;
-  const privateCa = new PrivateCa({ ...common, quota, wakeLifecycle: () => authorityLifecycle.wake() });
+  const wakes = { wakeLifecycle: () => authorityLifecycle.wake(), wakeConnectors: () => lifecycle.wake() };
+  const privateCa = new PrivateCa({ ...common, quota, ...wakes });
   const issuanceQueue = new IssuanceQueue({ ...common, certificateAuthorities });
   const issuance = new CertificateIssuance({ ...common, publicationUrl, issuanceQueue });
   return {
@@ -78,6 +80,7 @@ export function createServices(config: Config, { installation, workers, audit, l
     connectors,
     challenges,
     dynamicChallenges,
+    pendingRequests: new PendingRequests(common),
     enrolment,
     enrolmentEndpoints,
     enrolmentPolicies: new EnrolmentPolicies({ ...common, wakeLifecycle: () => lifecycle.wake() }),

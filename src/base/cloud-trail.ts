@@ -1,6 +1,6 @@
 /** A record of the audit trail in CloudTrail's form (AWS CloudTrail User Guide, "CloudTrail record contents"; Private CA User Guide, "Log Connector for SCEP API calls"). */
 import { connectorService } from './private-ca.ts';
-import { connectorArn, parseCertificateAuthorityArn, parseChallengeArn, parseConnectorArn } from './resources.ts';
+import { connectorArn, parseCertificateAuthorityArn, parseChallengeArn, parseConnectorArn, parseRequestArn } from './resources.ts';
 
 /** CloudTrail cuts its text members at 1 KB and leaves out parameters beyond 100 KB. */
 export const recordLimits = { textCharactersMax: 1024, parameterCharactersMax: 65_536, parameterDepthMax: 16 } as const;
@@ -93,6 +93,8 @@ function connectorOf({ account_id: accountId, region, connector_id: connectorId 
 const resourceTypes: readonly (readonly [names: (arn: string) => boolean, type: string])[] = [
   [arn => parseConnectorArn(arn) !== undefined, 'AWS::PCAConnectorSCEP::Connector'],
   [arn => parseChallengeArn(arn) !== undefined, 'AWS::PCAConnectorSCEP::Challenge'],
+  // AWS has no such resource, and no type for it.
+  [arn => parseRequestArn(arn) !== undefined, 'ScepConnector::Request'],
   [arn => parseCertificateAuthorityArn(arn) !== undefined, 'AWS::ACMPCA::CertificateAuthority'],
   [arn => parseCertificateAuthorityArn(arn.replace(/\/certificate\/[0-9a-f]{1,64}$/, '')) !== undefined, 'AWS::ACMPCA::Certificate'],
   [arn => /^arn:aws[a-z-]*:iam::\d{12}:user\/[\w+=,.@-]{1,64}$/.test(arn), 'AWS::IAM::User'],

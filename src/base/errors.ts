@@ -79,7 +79,18 @@ export function validationException(message: string, Reason: ValidationReason = 
   return new ServiceException('ValidationException', message, { Reason });
 }
 
-type ResourceType = 'Connector' | 'Challenge' | 'CertificateAuthority' | 'User' | 'Policy' | 'AccessKey';
+/** What is wrong with a member, as AWS writes it. */
+export function violation(path: string, constraint: string): string {
+  return `Value at '${path}' failed to satisfy constraint: ${constraint}`;
+}
+
+/** The ValidationException that names every violation, at least one. */
+export function violationsException(violations: readonly string[]): ServiceException {
+  const count = violations.length === 1 ? '1 validation error' : `${violations.length} validation errors`;
+  return validationException(`${count} detected: ${violations.join('; ')}`);
+}
+
+type ResourceType = 'Connector' | 'Challenge' | 'Request' | 'CertificateAuthority' | 'User' | 'Policy' | 'AccessKey';
 
 export function resourceNotFound(ResourceType: ResourceType, ResourceId: string): ServiceException {
   return new ServiceException('ResourceNotFoundException', `${ResourceType} ${ResourceId} does not exist.`, { ResourceId, ResourceType });

@@ -1,7 +1,7 @@
 /** Every auditable event, one function each: what becomes a record of the audit trail and a line of the log. Never a secret. */
 import { type AuditCategory, boundParameters, type CallDetail, cutText, resourcesOf } from './cloud-trail.ts';
 import { connectorService } from './private-ca.ts';
-import { type Principal, parseChallengeArn, parseConnectorArn } from './resources.ts';
+import { type Principal, parseChallengeArn, parseConnectorArn, parseRequestArn } from './resources.ts';
 
 export interface AuditEvent {
   category: AuditCategory;
@@ -84,7 +84,7 @@ export function apiCalled(call: ApiCall): AuditEvent {
 function ownConnectorId({ principal, resource, responseElements }: ApiCall): string | undefined {
   const made = responseElements && 'ConnectorArn' in responseElements ? String(responseElements.ConnectorArn) : '';
   const arn = resource ?? made;
-  const connector = parseChallengeArn(arn) ?? parseConnectorArn(arn);
+  const connector = parseChallengeArn(arn) ?? parseRequestArn(arn) ?? parseConnectorArn(arn);
   return connector?.accountId === principal.accountId ? connector.connectorId : undefined;
 }
 
@@ -223,8 +223,26 @@ interface ConnectorSubject {
   connectorId: string;
 }
 
-export function connectorActivated(subject: ConnectorSubject, raCertificate: { serialNumber: string; notAfter: number }): AuditEvent {
-  return { ...serviceEvent, name: 'ConnectorActivated', ...subject, outcome: 'success', detail: raCertificate };
+/** The certificates of a connector's RA keys: one, or one to sign and one to decrypt. */
+interface RaCertificates {
+  serialNumbers: readonly string[];
+  notAfter: number;
+}
+
+export function connectorActivated(subject: ConnectorSubject, { serialNumbers, notAfter }: RaCertificates): AuditEvent {
+  return { ...serviceEvent, name: 'ConnectorActivated', ...subject, outcome: 'success', detail: { serialNumbers, notAfter } };
+}
+
+export function raKeyRenewed(subject: ConnectorSubject, { serialNumbers, notAfter }: RaCertificates): AuditEvent {
+  return { ...serviceEvent, name: 'RaKeyRenewed', ...subject, outcome: 'success', detail: { serialNumbers, notAfter } };
+}
+
+export function raKeyRenewalFailed(
+  subject: ConnectorSubject,
+  reason: string,
+  detail: { statusReason: string; retryAt: number },
+): AuditEvent {
+  return { ...serviceEvent, name: 'RaKeyRenewalFailed', ...subject, outcome: 'failure', reason, detail };
 }
 
 export function connectorFailed(subject: ConnectorSubject, statusReason: string): AuditEvent {

@@ -69,6 +69,9 @@ const connectorArnForm = new RegExp(
 const challengeArnForm = new RegExp(
   `^arn:aws(?:-[a-z]+)*:pca-connector-scep:([a-z]+(?:-[a-z]+)+-[1-9]\\d*):(\\d{12}):connector/(${uuid})/challenge/(${uuid})$`,
 );
+const requestArnForm = new RegExp(
+  `^arn:aws(?:-[a-z]+)*:pca-connector-scep:([a-z]+(?:-[a-z]+)+-[1-9]\\d*):(\\d{12}):connector/(${uuid})/request/(${uuid})$`,
+);
 const certificateAuthorityArnForm = new RegExp(
   `^arn:aws(?:-[a-z]+)*:acm-pca:([a-z]+(?:-[a-z]+)+-[1-9]\\d*):(\\d{12}):certificate-authority/(${uuid})$`,
 );
@@ -79,6 +82,11 @@ export function connectorArn(home: Home, connectorId: string): string {
 
 export function challengeArn(home: Home, connectorId: string, challengeId: string): string {
   return `${connectorArn(home, connectorId)}/challenge/${challengeId}`;
+}
+
+/** Of a request that waits, or has waited, for an operator: AWS has none. */
+export function requestArn(home: Home, connectorId: string, requestId: string): string {
+  return `${connectorArn(home, connectorId)}/request/${requestId}`;
 }
 
 export function certificateAuthorityArn(home: Home, caId: string): string {
@@ -95,6 +103,12 @@ export function parseConnectorArn(arn: string): (Home & { connectorId: string })
 export function parseChallengeArn(arn: string): (Home & { connectorId: string; challengeId: string }) | undefined {
   const [, region, accountId, connectorId, challengeId] = challengeArnForm.exec(arn) ?? [];
   return region && accountId && connectorId && challengeId ? { region, accountId, connectorId, challengeId } : undefined;
+}
+
+/** The parts of a waiting request's ARN, or undefined when the text is not one. */
+export function parseRequestArn(arn: string): (Home & { connectorId: string; requestId: string }) | undefined {
+  const [, region, accountId, connectorId, requestId] = requestArnForm.exec(arn) ?? [];
+  return region && accountId && connectorId && requestId ? { region, accountId, connectorId, requestId } : undefined;
 }
 
 /** The parts of a certificate authority's ARN, or undefined when the text is not one. */

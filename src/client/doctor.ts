@@ -67,7 +67,7 @@ function* examineCaCertificates(ca: CaCertificates, caFingerprint: string | unde
     yield { outcome: 'warning', text: 'The self-signed root is not in the answer: strongSwan and certmonger need it.' };
   if (recipient.publicKey.kind !== 'RSA')
     yield { outcome: 'fails', text: 'The certificate to encrypt to has no RSA key: devices cannot send a request.' };
-  if (!hasBothUsages(recipient))
+  if (!hasBothUsages(ca))
     yield {
       outcome: 'warning',
       text: 'The RA certificate lacks digitalSignature or keyEncipherment: Apple devices answer with error -67731.',
@@ -75,10 +75,15 @@ function* examineCaCertificates(ca: CaCertificates, caFingerprint: string | unde
   for (const certificate of all) yield* examineValidity(certificate, now);
 }
 
-function hasBothUsages(certificate: Certificate): boolean {
-  const extension = findExtension(certificate.extensions, Oid.keyUsage);
-  const bits = extension && parseKeyUsage(extension);
-  return bits === undefined || (bits.has(KeyUsage.digitalSignature) && bits.has(KeyUsage.keyEncipherment));
+/** In one RA certificate or in two. */
+function hasBothUsages({ recipient, authorities, all }: CaCertificates): boolean {
+  const others = all.filter(certificate => certificate !== recipient && !authorities.includes(certificate));
+  return allows(recipient, 'keyEncipherment') && [recipient, ...others].some(certificate => allows(certificate, 'digitalSignature'));
+}
+
+function allows({ extensions }: Certificate, usage: keyof typeof KeyUsage): boolean {
+  const extension = findExtension(extensions, Oid.keyUsage);
+  return extension === undefined || parseKeyUsage(extension).has(KeyUsage[usage]);
 }
 
 function* examineValidity({ subject, notBefore, notAfter }: Certificate, now: number): Generator<Finding> {

@@ -243,7 +243,7 @@ describe('the file', () => {
     await using file = new AuditFile(path, log);
     await using audit = createAudit(file);
     await audit.recordCall(read('GetConnector'));
-    await audit.record(connectorActivated(subject, { serialNumber: '0a', notAfter: 1 }));
+    await audit.record(connectorActivated(subject, { serialNumbers: ['0a'], notAfter: 1 }));
     const deleted = connectorDeleted(subject);
     await database.transaction(query => audit.insert(query, deleted));
     assert.equal((await readRecords(path)).length, 2);
@@ -260,8 +260,8 @@ describe('the log', () => {
     await using audit = createAudit();
     await audit.recordCall(call('CreateChallenge'));
     assert.deepEqual(lines, []);
-    await audit.record(connectorActivated(subject, { serialNumber: '0a', notAfter: 1 }));
-    const fields = { event: 'ConnectorActivated', ...subject, outcome: 'success', serialNumber: '0a', notAfter: 1 };
+    await audit.record(connectorActivated(subject, { serialNumbers: ['0a'], notAfter: 1 }));
+    const fields = { event: 'ConnectorActivated', ...subject, outcome: 'success', serialNumbers: ['0a'], notAfter: 1 };
     assert.deepEqual(lines, [{ level: 'info', fields, message: 'ConnectorActivated' }]);
   });
 });

@@ -1,5 +1,6 @@
 /** ImportCertificateAuthorityCertificate: what makes an authority ACTIVE, and what renews it. */
 import { updateCertificateAuthority } from '../backends/store/certificate-authorities.ts';
+import { makeConnectorsDue } from '../backends/store/connectors.ts';
 import type { CertificateAuthorityRow, Database } from '../backends/store/database.ts';
 import { ServiceException } from '../base/errors.ts';
 import { namesEqual } from '../base/pki/name.ts';
@@ -19,10 +20,12 @@ interface AuthorityImportDependencies {
   database: Database;
   system: System;
   region: string;
+  /** Told that connectors are due for RA keys of another issuer. */
+  wakeConnectors: () => void;
 }
 
 export async function importCertificateAuthorityCertificate(
-  { database, system, region }: AuthorityImportDependencies,
+  { database, system, region, wakeConnectors }: AuthorityImportDependencies,
   { CertificateAuthorityArn, Certificate: certificate, CertificateChain }: ImportRequest,
 ): Promise<Record<string, never>> {
   const now = system.now();
@@ -31,13 +34,20 @@ export async function importCertificateAuthorityCertificate(
   const path = parsePath(certificate, CertificateChain);
   checkIsOf(row, path[0]);
   checkPath(row.type, path, now);
-  const isUnchanged = await updateCertificateAuthority(database.query, row.ca_id, [row.status], certificateColumns(row, path, now));
+  const isUnchanged = await database.transaction(async query => {
+    // The certificate that it has already may be imported again, with another chain for example.
+    if (row.certificate === null || Buffer.compare(row.certificate, path[0].der) !== 0) {
+      await makeConnectorsDue(query, CertificateAuthorityArn);
+    }
+    return updateCertificateAuthority(query, row.ca_id, [row.status], certificateColumns(row, path, now));
+  });
   if (!isUnchanged) {
     throw new ServiceException(
       'ConcurrentModificationException',
       'The certificate authority was changed at the same time. Look at it again.',
     );
   }
+  wakeConnectors();
   return {};
 }
 

@@ -180,6 +180,13 @@ export class CertificateAuthorities {
     return this.#openIssuing(row);
   }
 
+  /** Whether the authority still has the certificate with which it was opened. */
+  async isUnchanged(query: Query, { caId, authority }: OpenAuthority): Promise<boolean> {
+    const row = await findCertificateAuthorityById(query, caId);
+    const certificate = row?.certificate ?? undefined;
+    return certificate !== undefined && Buffer.compare(certificate, authority.certificates[0].der) === 0;
+  }
+
   async #findRow(arn: string): Promise<CertificateAuthorityRow> {
     const parts = parseCertificateAuthorityArn(arn);
     const row = parts && (await findCertificateAuthority(this.#database.query, parts));

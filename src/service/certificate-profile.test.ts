@@ -88,6 +88,14 @@ describe('validity', () => {
     });
   }
 
+  it('is the same with the two values swapped, as Intune on Android has them', () => {
+    const pairs = [
+      { name: 'ValidityPeriod', value: '2' },
+      { name: 'ValidityPeriodUnits', value: 'Days' },
+    ];
+    assert.equal(accepted({ pairs }).notAfter, now + 2 * dayMs);
+  });
+
   it('of more years than a calendar has ends with the CA', () => {
     const pairs = [
       { name: 'ValidityPeriod', value: 'Years' },
@@ -99,6 +107,15 @@ describe('validity', () => {
   for (const pairs of [
     [{ name: 'ValidityPeriod', value: 'Days' }],
     [{ name: 'ValidityPeriodUnits', value: '3' }],
+    [{ name: 'ValidityPeriod', value: '3' }],
+    [
+      { name: 'ValidityPeriod', value: '3' },
+      { name: 'ValidityPeriodUnits', value: '3' },
+    ],
+    [
+      { name: 'ValidityPeriod', value: 'Days' },
+      { name: 'ValidityPeriodUnits', value: 'Days' },
+    ],
     [
       { name: 'ValidityPeriod', value: 'Fortnights' },
       { name: 'ValidityPeriodUnits', value: '1' },

@@ -214,12 +214,14 @@ const unitAdders = new Map<string, (at: Date, count: number) => void>(
  * calendar is the end of time.
  */
 function requestedNotAfter(csr: CertificationRequest, { Validity }: EnrolmentPolicy, now: number): number | Failure {
-  const [unit, secondUnit] = pairValues(csr, 'validityperiod');
-  const [units, secondUnits] = pairValues(csr, 'validityperiodunits');
+  const [period, secondPeriod] = pairValues(csr, 'validityperiod');
+  const [periodUnits, secondPeriodUnits] = pairValues(csr, 'validityperiodunits');
   const at = new Date(now);
-  if (unit === undefined && units === undefined) return addValidity(now, Validity.Default);
+  if (period === undefined && periodUnits === undefined) return addValidity(now, Validity.Default);
+  // Intune on Android has the two values swapped (microsoft/Intune-Resource-Access#162): the number is the count, wherever it stands.
+  const [unit, units] = /^\d/.test(period ?? '') ? [periodUnits, period] : [period, periodUnits];
   const add = unitAdders.get(unit?.toLowerCase() ?? '');
-  if (add === undefined || secondUnit !== undefined || secondUnits !== undefined || !/^[1-9]\d{0,9}$/.test(units ?? '')) {
+  if (add === undefined || secondPeriod !== undefined || secondPeriodUnits !== undefined || !/^[1-9]\d{0,9}$/.test(units ?? '')) {
     return failure(
       'badRequest',
       'ValidityPeriod must be Seconds, Minutes, Hours, Days, Weeks, Months or Years, and ValidityPeriodUnits a number from 1.',

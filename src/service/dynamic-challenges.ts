@@ -9,7 +9,7 @@ import {
   insertDynamicChallenge,
 } from '../backends/store/dynamic-challenges.ts';
 import { describePurpose, findPurpose } from '../base/enrolment-policy.ts';
-import { conflict, resourceNotFound, ServiceException, validationException } from '../base/errors.ts';
+import { conflict, resourceNotFound, ServiceException, violation, violationsException } from '../base/errors.ts';
 import type { CertificationRequest } from '../base/pki/pkcs10.ts';
 import type { Home, Principal } from '../base/resources.ts';
 import { type Failure, failure } from '../base/scep.ts';
@@ -179,7 +179,7 @@ function checkForm({ Subject, SubjectAlternativeNames = [], ExtendedKeyUsages = 
 }
 
 function refuse(path: string, constraint: string): never {
-  throw validationException(`1 validation error detected: Value at 'bounds.${path}' failed to satisfy constraint: ${constraint}`);
+  throw violationsException([violation(`bounds.${path}`, constraint)]);
 }
 
 /**

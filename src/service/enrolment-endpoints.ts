@@ -1,17 +1,15 @@
 /** Where a SCEP URL leads: the connector behind it, its key pairs, and the certificates that GetCACert and GetNextCACert answer with. */
 import { timingSafeEqual } from 'node:crypto';
-import { CaError } from '../backends/ca/certificate-authority.ts';
 import { findAccount } from '../backends/store/accounts.ts';
 import { findConnectorById } from '../backends/store/connectors.ts';
 import type { Database } from '../backends/store/database.ts';
 import { algorithmPolicyOf } from '../base/enrolment-policy.ts';
-import type { KeyPair } from '../base/pki/enveloped-data.ts';
 import { parsePem } from '../base/pki/pem.ts';
 import type { Certificate } from '../base/pki/x509.ts';
 import type { CertificateAuthorities, OpenAuthority } from './certificate-authorities.ts';
 import type { Endpoints } from './endpoints.ts';
 import { enrolmentPolicyOf } from './enrolment-policies.ts';
-import type { RaKeys } from './ra-keys.ts';
+import type { RaKeyRing, RaKeys } from './ra-keys.ts';
 import type { EnrolmentEndpoint } from './scep-requests.ts';
 
 interface EnrolmentEndpointsParts {
@@ -61,17 +59,15 @@ export class EnrolmentEndpoints {
     return (await findAccount(this.#parts.database.query, accountId)) !== undefined;
   }
 
-  /** Newest first, at least one. Throws CaError when none is valid any more. */
-  async listRaKeyPairs({ connectorId }: EnrolmentEndpoint): Promise<KeyPair[]> {
-    const keyPairs = await this.#parts.raKeys.listKeyPairs(connectorId);
-    if (keyPairs.length === 0) throw new CaError('INTERNAL_FAILURE', 'The connector has no valid RA certificate.');
-    return keyPairs;
+  /** Throws CaError when none is valid any more. */
+  async getRaKeys({ connectorId }: EnrolmentEndpoint): Promise<RaKeyRing> {
+    return this.#parts.raKeys.getRaKeys(connectorId);
   }
 
-  /** GetCACert's answer: the RA certificate, the issuing CA and its issuers up to the root. Throws CaError. */
+  /** GetCACert's answer: the RA certificate or certificates, the issuing CA and its issuers up to the root. Throws CaError. */
   async listCaCertificates(endpoint: EnrolmentEndpoint): Promise<Certificate[]> {
-    const [keyPairs, { authority }] = await Promise.all([this.listRaKeyPairs(endpoint), this.openAuthority(endpoint)]);
-    return [...keyPairs.slice(0, 1).map(({ certificate }) => certificate), ...authority.certificates];
+    const [{ certificates }, { authority }] = await Promise.all([this.getRaKeys(endpoint), this.openAuthority(endpoint)]);
+    return [...certificates, ...authority.certificates];
   }
 
   /** The authority that issues for the connector. Throws CaError. */

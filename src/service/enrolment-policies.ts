@@ -3,13 +3,27 @@ import { LRUCache } from 'lru-cache';
 import { updateEnrolmentPolicy } from '../backends/store/connectors.ts';
 import type { ConnectorRow, Database } from '../backends/store/database.ts';
 import { defaultEnrolmentPolicy, type EnrolmentPolicy } from '../base/enrolment-policy.ts';
-import { validationException } from '../base/errors.ts';
+import { conflict, validationException } from '../base/errors.ts';
+import { oidTextCharactersMax } from '../base/pki/checked-text.ts';
+import { publicKeyLimits } from '../base/pki/public-key.ts';
 import type { Principal } from '../base/resources.ts';
 import type { System } from '../base/system.ts';
 import { getConnectorRow } from './connectors.ts';
 import { checkEnrolmentPolicy } from './enrolment-policy-check.ts';
 
-export const enrolmentPolicyLimits = { documentCharactersMax: 64 * 1024 } as const;
+export const enrolmentPolicyLimits = {
+  documentCharactersMax: 64 * 1024,
+  /** Of an attribute type, a kind of name or a purpose. */
+  typeCharactersMax: oidTextCharactersMax,
+  subjectAlternativeNames: { min: 0, max: 150 },
+  rsaBits: { min: 2048, max: publicKeyLimits.rsaModulusBitsMax },
+  /** In whichever unit: a certificate ends with its issuer at the latest. */
+  validityValue: { min: 1, max: 36_500 },
+  renewalWindowPercent: { min: 1, max: 100 },
+  approvalDays: { min: 1, max: 365 },
+  signingTimeToleranceMinutes: { min: 1, max: 24 * 60 },
+  nextCaCertificateCharactersMax: 32 * 1024,
+} as const;
 
 /** Each section as a whole or not at all; what is left out is the default's. */
 export type EnrolmentPolicyDocument = { [Section in keyof EnrolmentPolicy]?: Partial<EnrolmentPolicy[Section]> };
@@ -50,6 +64,7 @@ export class EnrolmentPolicies {
     }
     const isRaDue = await database.transaction(async query => {
       const row = await getConnectorRow(query, this.#homeOf(principal), ConnectorArn);
+      if (row.status === 'DELETING') throw conflict('Connector', ConnectorArn, 'The connector is being deleted.');
       const due = enrolmentPolicyOf(row).RaCertificates !== policy.RaCertificates;
       await updateEnrolmentPolicy(query, row.connector_id, { enrolmentPolicy, isRaDue: due, updatedAt: system.now() });
       return due;
@@ -63,8 +78,8 @@ export class EnrolmentPolicies {
   }
 }
 
-/** Parsed documents by their text: every request asks for its connector's. */
-const parsed = new LRUCache<string, EnrolmentPolicy>({ max: 1000 });
+/** Parsed documents by their text: every request asks for its connector's. Bounded by their characters, as one may be short or 64 KiB. */
+const parsed = new LRUCache<string, EnrolmentPolicy>({ maxSize: 8 * 1024 * 1024, sizeCalculation: (_policy, text) => text.length });
 
 /** The policy in force. One value for one text, so that what is compiled from it can be kept by it. */
 export function enrolmentPolicyOf({ enrolment_policy: text }: Pick<ConnectorRow, 'enrolment_policy'>): EnrolmentPolicy {

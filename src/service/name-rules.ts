@@ -5,7 +5,7 @@ import { findAttributeType, formatAttribute, type Name, parseNameString } from '
 import { Oid } from '../base/pki/oids.ts';
 import { PkiError } from '../base/pki/pki-error.ts';
 
-export const nameRuleLimits = { patternCharactersMax: 256, patternsMax: 100 } as const;
+export const nameRuleLimits = { patternCharactersMax: 256, patternsMax: 100, subjectPatternCharactersMax: 1024 } as const;
 
 /** The kinds of alternative names as rules write them. A GeneralName of another kind is never given. */
 const kinds = ['DNS', 'email', 'URI', 'IP', 'DN', 'RID', 'UPN'] as const;
@@ -62,7 +62,12 @@ export function findRefusedAttribute(subject: Name, rules: readonly NameRule[]):
 /** The first alternative name, as text, that no rule allows. */
 export function findRefusedSubjectAltName(names: readonly GeneralName[], rules: readonly NameRule[]): string | undefined {
   const refused = names.find(name => kindOf(name) === undefined || !isAllowed(rules, kindOf(name), name.value));
-  return refused && `${kindOf(refused) ?? refused.otherNameOid ?? refused.type}:${refused.value}`;
+  return refused && formatSubjectAltName(refused);
+}
+
+/** In the form of a rule, such as DNS:a.example.com. */
+export function formatSubjectAltName(name: GeneralName): string {
+  return `${kindOf(name) ?? name.otherNameOid ?? name.type}:${name.value}`;
 }
 
 /** The attributes of a distinguished name in RFC 4514 text whose values are patterns. Undefined when the text is not one. */

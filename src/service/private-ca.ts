@@ -47,6 +47,8 @@ interface PrivateCaDependencies {
   quota: number;
   /** Told that an authority waits for the authority lifecycle. */
   wakeLifecycle: () => void;
+  /** Told that connectors on an authority are due for RA keys of its new certificate. */
+  wakeConnectors: () => void;
 }
 
 interface CreateRequest {

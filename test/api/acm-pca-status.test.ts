@@ -228,6 +228,7 @@ test('the quota counts every authority that could be restored', async () => {
     region,
     quota: CertificateAuthorities.length,
     wakeLifecycle: () => {},
+    wakeConnectors: () => {},
   });
   const { CertificateAuthorityConfiguration } = await server.describe(arn);
   const request = { CertificateAuthorityType: 'ROOT', CertificateAuthorityConfiguration } as Parameters<

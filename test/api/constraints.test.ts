@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { acmPcaOperations } from '../../src/fronts/api/acm-pca-operations.ts';
 import { connectorOperations } from '../../src/fronts/api/connector-operations.ts';
+import { enrolmentOperations } from '../../src/fronts/api/enrolment-operations.ts';
 import { eventOperations } from '../../src/fronts/api/event-operations.ts';
 import type { RestMembers } from '../../src/fronts/api/rest-json.ts';
 import { scepOperations } from '../../src/fronts/api/scep-operations.ts';
@@ -78,7 +79,7 @@ function describeConstraints(name: string, members: Members, cases: readonly Con
 }
 
 describe('the constraints of', () => {
-  for (const operation of [...scepOperations, ...connectorOperations, ...eventOperations]) {
+  for (const operation of [...scepOperations, ...connectorOperations, ...enrolmentOperations, ...eventOperations]) {
     const cases = constraintCases(operation.input).filter(each => canTravel(operation.input, each));
     describeConstraints(operation.name, operation.input, cases, restRequest(operation));
   }

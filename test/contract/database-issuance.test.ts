@@ -10,11 +10,9 @@ import {
   listCertificateAuthorities,
 } from '../../src/backends/store/certificate-authorities.ts';
 import { completeCertificate, findCertificate, findCertificateBySerial, insertCertificate } from '../../src/backends/store/certificates.ts';
-import { insertConnector } from '../../src/backends/store/connectors.ts';
-import type { RaKeyRow, Tables } from '../../src/backends/store/database.ts';
-import { deleteRaKeysOf, insertRaKey, listRaKeys } from '../../src/backends/store/ra-keys.ts';
+import type { Tables } from '../../src/backends/store/database.ts';
 import { findTransaction, insertTransaction, updateTransaction } from '../../src/backends/store/transactions.ts';
-import { connector, describeEveryDatabase, everyByte, home, homeColumns, now, uuid } from '../support/databases.ts';
+import { describeEveryDatabase, everyByte, home, homeColumns, now, uuid } from '../support/databases.ts';
 
 function certificate(n: number, change: Partial<Insertable<Tables['certificates']>> = {}): Insertable<Tables['certificates']> {
   return {
@@ -34,30 +32,6 @@ function certificate(n: number, change: Partial<Insertable<Tables['certificates'
 }
 
 describeEveryDatabase(subject => {
-  test('RA keys are listed newest first and go with their connector', async () => {
-    await insertConnector(subject.database.query, connector(1));
-    const row: RaKeyRow = {
-      ra_key_id: uuid(9),
-      connector_id: uuid(1),
-      certificate_id: uuid(1),
-      certificate: Uint8Array.of(1),
-      sealed_key: Uint8Array.of(2),
-      purpose: 'BOTH',
-      status: 'RETIRED',
-      not_before: now,
-      not_after: now + 1,
-      created_at: now,
-    };
-    await insertRaKey(subject.database.query, row);
-    await insertRaKey(subject.database.query, { ...row, ra_key_id: uuid(3), status: 'ACTIVE', created_at: now + 1 });
-    assert.deepEqual(
-      (await listRaKeys(subject.database.query, uuid(1))).map(key => key.status),
-      ['ACTIVE', 'RETIRED'],
-    );
-    await deleteRaKeysOf(subject.database.query, uuid(1));
-    assert.deepEqual(await listRaKeys(subject.database.query, uuid(1)), []);
-  });
-
   test('a certificate authority is found by its home or its id, and listed within its home', async () => {
     const row = {
       ca_id: uuid(1),

@@ -285,9 +285,8 @@ describeEveryDatabase(subject => {
   test('a leased connector is claimed again only when the lease is over or its status moved', async () => {
     await insertConnector(subject.database.query, connector(1));
     await insertConnector(subject.database.query, connector(2, { status: 'DELETING' }));
-    await insertConnector(subject.database.query, connector(3, { status: 'ACTIVE' }));
-    const claim = (at: number, limit = 10) =>
-      claimConnectors(subject.database.query, { statuses: ['CREATING', 'DELETING'], now: at, leaseUntilAt: at + 100, limit });
+    await insertConnector(subject.database.query, connector(3, { status: 'FAILED' }));
+    const claim = (at: number, limit = 10) => claimConnectors(subject.database.query, { now: at, leaseUntilAt: at + 100, limit });
     const [first, second] = [await claim(now, 1), await claim(now, 1)];
     assert.deepEqual([...first, ...second].map(row => row.connector_id).toSorted(), [uuid(1), uuid(2)]);
     assert.deepEqual(await claim(now + 99), []);

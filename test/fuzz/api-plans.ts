@@ -2,6 +2,7 @@
 import * as fc from 'fast-check';
 import { acmPcaOperations } from '../../src/fronts/api/acm-pca-operations.ts';
 import { connectorOperations } from '../../src/fronts/api/connector-operations.ts';
+import { enrolmentOperations } from '../../src/fronts/api/enrolment-operations.ts';
 import { eventOperations } from '../../src/fronts/api/event-operations.ts';
 import type { Operation } from '../../src/fronts/api/operation.ts';
 import type { RestMembers, RestOperation } from '../../src/fronts/api/rest-json.ts';
@@ -38,7 +39,7 @@ export interface Plan {
 /** An operation of either protocol as a row of its table. */
 type Row = { signingName: string; operation: Operation<never>; rest?: RestOperation<never> };
 
-const restRows: Row[] = [...scepOperations, ...connectorOperations, ...eventOperations].map(operation => ({
+const restRows: Row[] = [...scepOperations, ...connectorOperations, ...enrolmentOperations, ...eventOperations].map(operation => ({
   signingName: 'pca-connector-scep',
   operation: operation as Operation<never>,
   rest: operation as RestOperation<never>,

@@ -13,6 +13,7 @@ import type { ApiRequest, ApiResponse } from '../../src/fronts/api/request.ts';
 import { openInstallation } from '../../src/installation.ts';
 import { Audit } from '../../src/service/audit.ts';
 import { apiDependencies, createServices } from '../../src/services.ts';
+import { insertWaitingRequest } from '../support/waiting-requests.ts';
 import type { SigningCredentials } from './request-signing.ts';
 
 const region = 'eu-central-1';
@@ -34,6 +35,8 @@ export interface ApiTarget extends AsyncDisposable {
   settle(): Promise<void>;
   /** What the server logged as a failure of its own since it was last asked. */
   takeFailures(): object[];
+  /** Stands in for a device that asks a connector which lets its requests wait. */
+  makeRequest(ConnectorArn: string): Promise<void>;
 }
 
 /** In this thread, so that what it does is over when it is awaited. */
@@ -74,6 +77,9 @@ export async function openApiTarget(): Promise<ApiTarget> {
       } while (steps > 0);
     },
     takeFailures: () => failures.splice(0),
+    async makeRequest(ConnectorArn) {
+      await insertWaitingRequest(database.query, { ConnectorArn, now: system.now() });
+    },
     [Symbol.asyncDispose]: () => opened.disposeAsync(),
   };
 }

@@ -2,7 +2,7 @@
 import * as fc from 'fast-check';
 import type { Member, Members, Shape } from '../../src/fronts/api/validation.ts';
 import { constraintCases, sampleOf, withValue } from '../support/constraint-cases.ts';
-import { certificationRequests, policyDocuments, templates } from './known-values.ts';
+import { certificationRequests, challengeBounds, enrolmentPolicies, policyDocuments, templates } from './known-values.ts';
 
 /** Stands in a plan for something that exists when the request is made; `pick` (0 to 1) says which of them. */
 export interface Reference {
@@ -12,6 +12,7 @@ export interface Reference {
 export type Known =
   | 'connectorArn'
   | 'challengeArn'
+  | 'requestArn'
   | 'certificateAuthorityArn'
   | 'certificateArn'
   | 'serialNumber'
@@ -151,6 +152,9 @@ const days = fc.record({ Value: fc.constantFrom(1, 7, 30), Type: fc.constant('DA
 const membersByName: Readonly<Record<string, fc.Arbitrary<unknown>>> = {
   ConnectorArn: known('connectorArn'),
   ChallengeArn: known('challengeArn'),
+  RequestArn: known('requestArn'),
+  EnrolmentPolicy: usually(enrolmentPolicies[0], ...enrolmentPolicies),
+  Bounds: usually(challengeBounds[1], ...challengeBounds),
   CertificateAuthorityArn: known('certificateAuthorityArn'),
   CertificateArn: known('certificateArn'),
   CertificateSerial: known('serialNumber'),

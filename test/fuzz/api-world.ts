@@ -18,6 +18,8 @@ export interface WorldParts {
   advance(ms: number): void;
   /** Lets the workers do all that waits for them. */
   settle(): Promise<void>;
+  /** Stands in for a device that asks a connector which lets its requests wait. */
+  makeRequest(ConnectorArn: string): Promise<void>;
 }
 
 export const host = 'localhost';
@@ -30,6 +32,7 @@ const connectorsMax = 15;
 
 const forms: readonly [Known, RegExp][] = [
   ['challengeArn', /^arn:aws:pca-connector-scep:.+\/challenge\//],
+  ['requestArn', /^arn:aws:pca-connector-scep:.+\/request\//],
   ['connectorArn', /^arn:aws:pca-connector-scep:[^/]+\/[^/]+$/],
   ['certificateArn', /^arn:aws:acm-pca:.+\/certificate\//],
   ['certificateAuthorityArn', /^arn:aws:acm-pca:[^/]+\/[^/]+$/],
@@ -84,6 +87,9 @@ export class World {
     while (connectors.length < activeMin) connectors.push(await this.#makeConnector(authorities.at(-1)));
     for (const ConnectorArn of connectors.slice(0, activeMin)) {
       if ((await this.#list('ListChallengeMetadata', { ConnectorArn })).length === 0) await this.call('CreateChallenge', { ConnectorArn });
+      if ((await this.#list('ListPendingRequests', { ConnectorArn, Status: 'PENDING' })).length > 0) continue;
+      await this.#parts.makeRequest(ConnectorArn);
+      await this.#list('ListPendingRequests', { ConnectorArn, Status: 'PENDING' });
     }
   }
 

@@ -1,6 +1,7 @@
 /** What an operation's shapes do not say: certification requests, templates and policies that an API takes, and some that it must refuse. */
+import { basicConstraintsExtension } from '../../src/base/pki/extensions.ts';
 import { encodePem } from '../../src/base/pki/pem.ts';
-import { createCsr, ecKey, rsaKey } from '../support/pki-fixtures.ts';
+import { createCsr, createIdentity, ecKey, rsaKey } from '../support/pki-fixtures.ts';
 
 const csr = createCsr(ecKey('prime256v1'));
 const csrPem = encodePem('CERTIFICATE REQUEST', csr);
@@ -65,3 +66,29 @@ export const policyDocuments = {
     documentOf({ ...allow, Principal: { AWS: ['*', 'arn:aws:iam::111122223333:root', 7] } }),
   ],
 } as const;
+
+const caPem = encodePem(
+  'CERTIFICATE',
+  createIdentity({ key: rsaKey('fuzz'), extensions: [basicConstraintsExtension(true)] }).certificate.der,
+);
+
+export const enrolmentPolicies: readonly object[] = [
+  {},
+  { Approval: { Mode: 'MANUAL', ExpiresInDays: 1 }, Renewal: { Mode: 'CERTIFICATE' }, RaCertificates: 'TWO' },
+  { Subject: { Allowed: ['CN=device-*', 'O=?'], Required: ['CN'] }, SubjectAlternativeNames: { Allowed: [], Max: 0 } },
+  { NextCaCertificate: caPem, SigningTimeToleranceMinutes: 1, LegacyAlgorithms: { Sha1: true, TripleDes: true, SingleDes: true } },
+  { NextCaCertificate: `${caPem}-----BEGIN CERTIFICATE-----\n====\n-----END CERTIFICATE-----` },
+  { Validity: { Default: { Value: 36_500, Type: 'YEARS' }, Maximum: { Value: 36_500, Type: 'YEARS' } } },
+  { Subject: { Allowed: [`CN=${'*a'.repeat(100)}b`] } },
+  { ExtendedKeyUsages: ['2.999999999999999999999999999999999999999', 'constructor', '__proto__'] },
+  { Keys: { RsaBitsMin: 16_384, RsaBitsMax: 2048, Curves: [] }, GetCaCert: 'RA_CERTIFICATE' },
+];
+
+export const challengeBounds: readonly object[] = [
+  {},
+  { Subject: 'CN=device-*,O=?', SubjectAlternativeNames: ['DNS:*.example.com'], ExtendedKeyUsages: ['clientAuth', '1.3.6.1.5.5.7.3.1'] },
+  { Subject: 'CN=\\ff\\,+O=\\', SubjectAlternativeNames: [] },
+  { Subject: 'CN=\u0000' },
+  { Subject: `${'CN=a+'.repeat(200)}O=b` },
+  { SubjectAlternativeNames: ['DNS:', ':', 'constructor:a'], ExtendedKeyUsages: ['anyExtendedKeyUsage'] },
+];

@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Database } from '../../src/backends/store/database.ts';
 import type { ApiRequest, ApiResponse } from '../../src/fronts/api/request.ts';
 import { startTemporaryServer, type TemporaryServer } from '../support/temporary-server.ts';
+import { insertWaitingRequest } from '../support/waiting-requests.ts';
 import { problemsOfWire } from './api-oracle.ts';
 import { answerTimeoutMs, signedDraft } from './api-round.ts';
 import { World, type WorldParts } from './api-world.ts';
@@ -51,6 +52,9 @@ export class RawRound implements Round<RawPlan> {
         server.advance(ms);
       },
       settle: () => settle(server.database),
+      async makeRequest(ConnectorArn) {
+        await insertWaitingRequest(server.database.query, { ConnectorArn, now: Date.now() + clockOffsetMs });
+      },
     };
     return new RawRound(server, parts, await World.make(parts), { changes: await watchStore(server.database), rejections });
   }

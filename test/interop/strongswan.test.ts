@@ -2,12 +2,17 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { X509Certificate } from 'node:crypto';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { setTimeout as wait } from 'node:timers/promises';
+import { updateEnrolmentPolicy } from '../../src/backends/store/connectors.ts';
+import { defaultEnrolmentPolicy } from '../../src/base/enrolment-policy.ts';
 import { encodePem } from '../../src/base/pki/pem.ts';
+import { type Certificate, parseCertificate } from '../../src/base/pki/x509.ts';
 import { findProgram, requireProgram } from '../support/programs.ts';
+import { keyUsageOf, offered } from '../support/ra-renewal.ts';
 import { issuanceIn } from '../support/raw-scep-client.ts';
 import { type Ended, runProgram } from '../support/run-program.ts';
 import { startTemporaryServer, type TemporaryServer } from '../support/temporary-server.ts';
@@ -136,3 +141,61 @@ for (const keyAlgorithm of ['RSA_2048', 'EC_prime256v1']) {
     });
   });
 }
+
+describe('strongSwan, at a connector that has changed to two RA certificates', { skip }, () => {
+  let server: TemporaryServer;
+  let directory: string;
+  const resources = new AsyncDisposableStack();
+  /** The files' names. */
+  let both: string;
+  let signing: string;
+  let decrypting: string;
+  before(async () => {
+    server = resources.use(await startTemporaryServer());
+    directory = resources.adopt(await mkdtemp(join(tmpdir(), 'scep-strongswan-')), path => rm(path, { recursive: true }));
+    const { stdout } = await pki('--gen', '--type', 'rsa', '--size', '2048');
+    await writeFile(join(directory, 'key.der'), stdout);
+    both = findUsing(await fetchRas('one'), 'digitalSignature keyEncipherment');
+    const enrolmentPolicy = JSON.stringify({ ...defaultEnrolmentPolicy, RaCertificates: 'TWO' });
+    await server.restart(async () => {
+      await updateEnrolmentPolicy(server.database.query, server.connectorId, { enrolmentPolicy, isRaDue: true, updatedAt: Date.now() });
+    });
+    while ((await offered(server.url)).ras.length === 1) await wait(20);
+    const two = await fetchRas('two');
+    signing = findUsing(two, 'digitalSignature');
+    decrypting = findUsing(two, 'keyEncipherment');
+  });
+  after(() => resources.disposeAsync());
+
+  async function pki(...args: string[]): Promise<Ended> {
+    const ended = await runProgram('pki', args, { cwd: directory });
+    assert.equal(ended.status, 0, ended.stderr);
+    return ended;
+  }
+
+  /** The RA certificates by the names of the files that it writes, of which it numbers the further ones. */
+  async function fetchRas(name: string): Promise<Map<string, Certificate>> {
+    await pki('--scepca', '--url', server.url, '--caout', 'ca.der', '--raout', `${name}.der`, '--force');
+    const files = (await readdir(directory)).filter(file => file.startsWith(name));
+    return new Map(await Promise.all(files.map(async file => [file, parseCertificate(await readFile(join(directory, file)))] as const)));
+  }
+
+  function findUsing(ras: Map<string, Certificate>, usages: string): string {
+    const found = [...ras].find(([, certificate]) => keyUsageOf(certificate).join(' ') === usages);
+    assert.ok(found, `no RA certificate for ${usages}`);
+    return found[0];
+  }
+
+  for (const [what, files] of [
+    ['enrols with the two', () => [decrypting, signing]],
+    ['enrols with the one that it fetched before', () => [both, both]],
+  ] as const) {
+    it(what, async () => {
+      const [encryption = '', signature = ''] = files();
+      const peer = ['--url', server.url, '--cacert-enc', encryption, '--cacert-sig', signature, '--cacert', 'ca.der'];
+      const device = ['--in', 'key.der', '--dn', `CN=${encryption}`, '--password', server.challengePassword, '--digest', 'sha256'];
+      const { stdout } = await pki('--scep', ...peer, ...device);
+      assert.equal(new X509Certificate(stdout).subject, `CN=${encryption}`);
+    });
+  }
+});

@@ -50,7 +50,9 @@ export interface ApiServer extends AsyncDisposable {
   reports: unknown[];
   /** How often the lifecycle was woken. */
   wakeUps: number;
-  /** Moves the server's clock. */
+  /** The server's clock. */
+  now(): number;
+  /** Moves it. */
   advance(ms: number): void;
   client(options?: ClientOptions): PcaConnectorScep;
   otherAccountsClient(): PcaConnectorScep;
@@ -100,6 +102,7 @@ export async function startApiServer({ env = unthrottled }: { env?: Record<strin
     certificateAuthorityArn: '',
     reports: [],
     wakeUps: 0,
+    now: () => system.now(),
     advance(ms) {
       clockOffsetMs += ms;
     },

@@ -25,22 +25,26 @@ export async function createActiveAuthority(client: ACMPCA, wish: AuthorityWish)
       ...(RevocationConfiguration && { RevocationConfiguration }),
     })
     .promise();
-  const { Csr = '' } = await client.waitFor('certificateAuthorityCSRCreated', { CertificateAuthorityArn, $waiter }).promise();
+  await client.waitFor('certificateAuthorityCSRCreated', { CertificateAuthorityArn, $waiter }).promise();
+  await certifyAuthority(client, CertificateAuthorityArn, { SigningAlgorithm, issuerArn, Validity: { Type: 'YEARS', Value: years } });
+  return CertificateAuthorityArn;
+}
+
+/** Gives the authority its first certificate, or another one, and returns it as PEM. */
+export async function certifyAuthority(
+  client: ACMPCA,
+  CertificateAuthorityArn: string,
+  { SigningAlgorithm, issuerArn, Validity }: { SigningAlgorithm: string; issuerArn?: string | undefined; Validity: ACMPCA.Validity },
+): Promise<string> {
+  const { Csr = '' } = await client.getCertificateAuthorityCsr({ CertificateAuthorityArn }).promise();
   const template = issuerArn === undefined ? 'RootCACertificate' : 'SubordinateCACertificate_PathLen0';
   const issuer = { CertificateAuthorityArn: issuerArn ?? CertificateAuthorityArn };
-  const { CertificateArn = '' } = await client
-    .issueCertificate({
-      ...issuer,
-      Csr,
-      SigningAlgorithm,
-      TemplateArn: `arn:aws:acm-pca:::template/${template}/V1`,
-      Validity: { Type: 'YEARS', Value: years },
-    })
-    .promise();
+  const TemplateArn = `arn:aws:acm-pca:::template/${template}/V1`;
+  const { CertificateArn = '' } = await client.issueCertificate({ ...issuer, Csr, SigningAlgorithm, TemplateArn, Validity }).promise();
   const issued = await client.waitFor('certificateIssued', { ...issuer, CertificateArn, $waiter }).promise();
   const { Certificate = '', CertificateChain } = issued;
   await client
     .importCertificateAuthorityCertificate({ CertificateAuthorityArn, Certificate, ...(CertificateChain && { CertificateChain }) })
     .promise();
-  return CertificateAuthorityArn;
+  return Certificate;
 }

@@ -69,15 +69,18 @@ export interface SignedDataParts {
   eContent: Uint8Array | undefined;
   /** The members of the certificates' [0]; undefined leaves that out. */
   certificates?: readonly Uint8Array[];
+  /** Of digestAlgorithms, whatever the SignerInfos say. */
+  digest?: Digest;
   signerInfos: readonly Uint8Array[];
 }
 
-export function signedData({ eContentType = Oid.data, eContent, certificates, signerInfos }: SignedDataParts): Uint8Array {
+export function signedData(parts: SignedDataParts): Uint8Array {
+  const { eContentType = Oid.data, eContent, certificates, digest = digests['SHA-256'], signerInfos } = parts;
   return encodeContentInfo(
     Oid.signedData,
     sequence(
       integer(1),
-      setOf(encodeAlgorithmIdentifier(digests['SHA-256'].oid)),
+      setOf(encodeAlgorithmIdentifier(digest.oid)),
       sequence(objectIdentifier(eContentType), ...(eContent === undefined ? [] : [contextConstructed(0, eContent)])),
       ...(certificates === undefined ? [] : [contextConstructed(0, ...certificates)]),
       setOf(...signerInfos),
@@ -121,8 +124,11 @@ export function envelope({ recipientInfos, algorithm, encryptedContent }: Envelo
 }
 
 /** What encrypts a content by the book, part by part: `content` must be whole blocks where `padded` is set. */
-export function encryption(cipher: ContentCipher = contentCiphers['AES-128-CBC'], key: Uint8Array = randomBytes(cipher.keyBytes)) {
-  const iv = randomBytes(cipher.blockBytes);
+export function encryption(
+  cipher: ContentCipher = contentCiphers['AES-128-CBC'],
+  key: Uint8Array = randomBytes(cipher.keyBytes),
+  iv: Uint8Array = randomBytes(cipher.blockBytes),
+) {
   const opensslKey = cipher.name === 'DES-CBC' ? Buffer.concat([key, key, key]) : key;
   return {
     key,

@@ -60,6 +60,7 @@ function shapeCases(shape: Shape, path: readonly string[]): ConstraintCase[] {
     case 'structure':
       return [
         { path, constraint: 'Member must be a structure', inside: sampleOf(shape), outside: 'text' },
+        ...(shape.closed ? [{ path: [...path, 'Other'], constraint: 'Member must not be present', inside: absent, outside: null }] : []),
         ...constraintCases(shape.members, path),
       ];
     case 'union':

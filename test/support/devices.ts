@@ -46,12 +46,12 @@ export class Devices {
   }
 
   /** A transaction of its own, with a subject of its own. */
-  request(): DeviceRequest {
+  request(challenge = this.#challenge): DeviceRequest {
     const number = this.#requests++;
     const privateKey = this.#keys[number % this.#keys.length];
     assert.ok(privateKey);
     const subject = parseNameString(`CN=device-${number}`).der;
-    const content = { privateKey, subject, challenge: this.#challenge, extensions: [], caps: this.#caps, recipient: this.#ca.recipient };
+    const content = { privateKey, subject, challenge, extensions: [], caps: this.#caps, recipient: this.#ca.recipient };
     const template = { ...createRequest(content, realSystem), transactionID: `transaction-${number}` };
     return { template, message: Buffer.from(encodeRequest(template)) };
   }

@@ -129,7 +129,7 @@ export async function openPrivateCa(): Promise<PrivateCaSubject> {
     publicationUrl,
   });
   const authorityLifecycle = new AuthorityLifecycle({ database, system, log, certificateAuthorities });
-  const privateCa = new PrivateCa({ database, system, region, quota: 200, wakeLifecycle: () => {} });
+  const privateCa = new PrivateCa({ database, system, region, quota: 200, wakeLifecycle: () => {}, wakeConnectors: () => {} });
   const makeQueue = () => new IssuanceQueue({ database, system, log, certificateAuthorities });
   const queue = makeQueue();
   const makeRevocationLists = () => new RevocationLists({ database, system, certificateAuthorities });

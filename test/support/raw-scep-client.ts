@@ -1,10 +1,11 @@
 /** A SCEP client for tests: sends what it is handed as it is, reads the whole answer, and sees whether a refusal has left the store unchanged. */
 import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
-import { request as httpRequest, type IncomingHttpHeaders } from 'node:http';
+import { request as httpRequest, type IncomingHttpHeaders, type OutgoingHttpHeaders } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { connect } from 'node:net';
-import { buffer, text as readAll } from 'node:stream/consumers';
+import { buffer } from 'node:stream/consumers';
+import type { SecureVersion } from 'node:tls';
 import type { Database } from '../../src/backends/store/database.ts';
 import { algorithmName } from '../../src/base/pki/algorithms.ts';
 import { Tag } from '../../src/base/pki/asn1.ts';
@@ -45,30 +46,29 @@ export interface HttpAnswer {
   body: Buffer;
 }
 
-interface SendOptions {
+export interface SendOptions {
   method?: string;
+  headers?: OutgoingHttpHeaders;
   body?: Uint8Array;
+  /** PEM, for HTTPS. */
   ca?: string;
-  /** From which address of this machine. */
+  maxVersion?: SecureVersion;
+  /** Which address of this machine it comes from. */
   localAddress?: string;
-  headers?: Record<string, string>;
 }
 
 /** Sends the URL's path and query as they are written, with nothing escaped and nothing added. */
 export async function send(url: string, options: SendOptions = {}): Promise<HttpAnswer> {
-  const { method = 'GET', body, ca, localAddress, headers } = options;
+  const { method = 'GET', headers: sentHeaders = {}, body, ca, maxVersion, localAddress } = options;
   const { protocol, hostname, port, origin } = new URL(url);
   const request = protocol === 'https:' ? httpsRequest : httpRequest;
   const path = url.slice(origin.length);
   return new Promise((resolve, reject) => {
-    const connection = {
-      ...(ca !== undefined && { ca }),
-      ...(localAddress !== undefined && { localAddress }),
-      ...(headers && { headers }),
-    };
-    const sent = request({ hostname, port, path, method, ...connection }, answer => {
-      const { statusCode = 0 } = answer;
-      buffer(answer).then(octets => resolve({ statusCode, headers: answer.headers, body: octets }), reject);
+    const tls = { ...(ca !== undefined && { ca }), ...(maxVersion !== undefined && { maxVersion }) };
+    const from = localAddress === undefined ? {} : { localAddress };
+    const sent = request({ hostname, port, path, method, headers: sentHeaders, ...tls, ...from }, answer => {
+      const { statusCode = 0, headers } = answer;
+      buffer(answer).then(octets => resolve({ statusCode, headers, body: octets }), reject);
     });
     sent.on('error', reject);
     sent.end(body);
@@ -77,10 +77,14 @@ export async function send(url: string, options: SendOptions = {}): Promise<Http
 
 /** Everything that comes back on a connection over which just these octets were sent. */
 export async function exchange(url: string, octets: string | Uint8Array): Promise<string> {
+  return String(await exchangeOctets(url, octets));
+}
+
+export async function exchangeOctets(url: string, octets: string | Uint8Array): Promise<Buffer> {
   const { hostname, port } = new URL(url);
   const socket = connect(Number(port), hostname);
   socket.write(octets);
-  return readAll(socket);
+  return buffer(socket);
 }
 
 /** What a CertRep says; its signature holds. */

@@ -18,13 +18,15 @@ export interface RecordingProxy extends AsyncDisposable {
   readonly exchanges: readonly Exchange[];
 }
 
-export async function startRecordingProxy(serverUrl: string): Promise<RecordingProxy> {
+/** `capabilities`: what GetCACaps answers in place of the server, for clients do by what they are told there. */
+export async function startRecordingProxy(serverUrl: string, capabilities?: string): Promise<RecordingProxy> {
   const exchanges: Exchange[] = [];
   const { origin, pathname } = new URL(serverUrl);
   const pass = async (incoming: IncomingMessage, outgoing: ServerResponse) => {
     const { method = '', url: target = '' } = incoming;
     const body = await buffer(incoming);
-    const { statusCode, headers, body: answer } = await send(`${origin}${target}`, { method, body });
+    const { statusCode, headers, body: answered } = await send(`${origin}${target}`, { method, body });
+    const answer = capabilities !== undefined && target.includes('operation=GetCACaps') ? Buffer.from(capabilities) : answered;
     exchanges.push({ method, target, body, answer });
     outgoing.writeHead(statusCode, { 'content-type': headers['content-type'], 'content-length': answer.length }).end(answer);
   };

@@ -41,12 +41,22 @@ import { rsaKey } from './pki-fixtures.ts';
 const dayMs = 86_400_000;
 const bmpStringIdentifier = 0x1e;
 
+export interface SelfSignedParts {
+  subject?: string;
+  /** Hexadecimal. */
+  serialNumber?: string;
+  notBefore?: number;
+  notAfter?: number;
+  /** In place of one that signs with the key and SHA-256. */
+  signer?: Signer;
+}
+
 /** A device with the self-signed certificate that RFC 8894 section 2.3 has it make, valid from yesterday for a week. */
-export function createDevice(key: KeyObject = rsaKey('device'), validity: { notBefore?: number; notAfter?: number } = {}): KeyPair {
-  const { notBefore = Date.now() - dayMs, notAfter = Date.now() + 7 * dayMs } = validity;
-  const subject = parseNameString('CN=printer-7').der;
+export function createDevice(key: KeyObject = rsaKey('device'), parts: SelfSignedParts = {}): KeyPair {
+  const { notBefore = Date.now() - dayMs, notAfter = Date.now() + 7 * dayMs, signer = createSigner(key) } = parts;
+  const subject = parseNameString(parts.subject ?? 'CN=printer-7').der;
   const template = {
-    serialNumber: randomBytes(16).toString('hex'),
+    serialNumber: parts.serialNumber ?? randomBytes(16).toString('hex'),
     issuer: subject,
     subject,
     subjectPublicKeyInfo: publicKeyOf(key).spki,
@@ -54,7 +64,7 @@ export function createDevice(key: KeyObject = rsaKey('device'), validity: { notB
     notAfter,
     extensions: [],
   };
-  return { certificate: parseCertificate(createCertificate(template, createSigner(key))), privateKey: key };
+  return { certificate: parseCertificate(createCertificate(template, signer)), privateKey: key };
 }
 
 export interface CsrParts {
@@ -116,6 +126,8 @@ export interface EnvelopeParts {
   cipher?: ContentCipher;
   /** In place of a random key of the cipher's length; the content is then encrypted under its first octets. */
   contentKey?: Uint8Array;
+  /** In place of a random one. */
+  iv?: Uint8Array;
   /** What is encrypted is the content as it is, without padding. */
   isPadded?: boolean;
   /** In place of the ciphertext. */
@@ -140,7 +152,7 @@ export function encodeEnvelope(parts: EnvelopeParts): Uint8Array {
     isPadded = false,
   } = parts;
   const key = Buffer.concat([contentKey, Buffer.alloc(cipher.keyBytes)]).subarray(0, cipher.keyBytes);
-  const { algorithm, encrypt } = encryption(cipher, key);
+  const { algorithm, encrypt } = encryption(cipher, key, parts.iv);
   return envelope({
     recipientInfos: recipients.map(recipient => encodeRecipientInfo(recipient, contentKey)),
     algorithm,
@@ -203,6 +215,7 @@ export interface SignedMessageParts {
   eContent: Uint8Array | undefined;
   eContentType?: string;
   certificates: readonly Certificate[];
+  digest?: Digest;
   signerInfos: readonly Uint8Array[];
 }
 

@@ -1,6 +1,6 @@
 /** Calls of the operations that no AWS client knows, signed with somebody's credentials, and policies to give them. */
 import type { ApiServer } from './api-server.ts';
-import { region } from './api-server.ts';
+import { accountId, region } from './api-server.ts';
 import { fetchSigned, type SigningCredentials } from './signed-request.ts';
 
 export interface Answered {
@@ -10,11 +10,11 @@ export interface Answered {
   answer: Record<string, unknown>;
 }
 
-/** Calls as whoever has these credentials. */
+/** Calls as whoever has these credentials, by the server's clock. */
 export function callAs(server: ApiServer, credentials: SigningCredentials) {
   return async (method: string, path: string, body?: object): Promise<Answered> => {
     const request = { method, url: server.url + path, ...(body && { body: JSON.stringify(body) }) };
-    const response = await fetchSigned(request, { credentials, region });
+    const response = await fetchSigned(request, { credentials, region, signingDate: new Date(server.now()) });
     const text = await response.text();
     const answer = (text === '' ? {} : JSON.parse(text)) as Record<string, unknown>;
     return { status: response.status, type: response.headers.get('x-amzn-ErrorType'), answer };
@@ -34,3 +34,13 @@ export function allow(action: string, resource?: string): string {
 }
 
 export const everything = allow('*');
+
+/** Calls as a new user with this policy. */
+export async function newCaller(server: ApiServer, UserName: string, PolicyDocument: string): Promise<ReturnType<typeof callAs>> {
+  const administrator = callAs(server, server.credentials);
+  const users = '/scep-connector/v1/users';
+  await administrator('POST', users, { UserName });
+  const { status } = await administrator('PUT', `${users}/${UserName}/policies/main`, { PolicyDocument });
+  if (status !== 204) throw new Error(`the policy of ${UserName} was answered with ${status}`);
+  return callAs(server, await server.accessKeys.createAccessKey({ accountId, userName: UserName }));
+}

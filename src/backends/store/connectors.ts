@@ -1,5 +1,5 @@
 /** Queries on connectors; a status moves only by compare-and-set. */
-import type { Insertable } from 'kysely';
+import type { ExpressionBuilder, Insertable } from 'kysely';
 import type { ConnectorStatus, ConnectorStatusReason, Home } from '../../base/resources.ts';
 import type { ConnectorRow, Query, Tables } from './database.ts';
 
@@ -68,29 +68,80 @@ export async function updateConnectorStatus(
   return result.numUpdatedRows === 1n;
 }
 
-/** Leases to one worker up to `limit` connectors that nobody holds at `now`. */
+/**
+ * Leases to one worker up to `limit` connectors that nobody holds at `now`: those that are CREATING or DELETING, then those that are due for new RA
+ * keys. Someone waits for the former, and a CA with thousands of connectors makes all of them due at once.
+ */
 export async function claimConnectors(
   query: Query,
-  { statuses, now, leaseUntilAt, limit }: { statuses: readonly ConnectorStatus[]; now: number; leaseUntilAt: number; limit: number },
+  { now, leaseUntilAt, limit }: { now: number; leaseUntilAt: number; limit: number },
 ): Promise<ConnectorRow[]> {
+  const waits = ({ and, eb, or }: ExpressionBuilder<Tables, 'connectors'>) =>
+    and([
+      eb('lease_until_at', '<=', now),
+      or([eb('status', 'in', ['CREATING', 'DELETING']), and([eb('status', '=', 'ACTIVE'), eb('ra_renewal_at', '<=', now)])]),
+    ]);
   return (
     query
       .updateTable('connectors')
       .set({ lease_until_at: leaseUntilAt })
       // Asked again here: PostgreSQL rechecks only this condition when another worker was faster.
-      .where('lease_until_at', '<=', now)
+      .where(waits)
       .where('connector_id', 'in', free =>
         free
           .selectFrom('connectors')
           .select('connector_id')
-          .where('status', 'in', statuses)
-          .where('lease_until_at', '<=', now)
+          .where(waits)
+          // ACTIVE comes before the others in the alphabet.
+          .orderBy('status', 'desc')
           .orderBy('connector_id')
           .limit(limit),
       )
       .returningAll()
       .execute()
   );
+}
+
+/** Whether the connector was in `from` and is ACTIVE until it is due again. The lease ends; only a change of status is an update of the connector. */
+export async function activateConnector(
+  query: Query,
+  connectorId: string,
+  { from, raRenewalAt, now }: { from: 'CREATING' | 'ACTIVE'; raRenewalAt: number; now: number },
+): Promise<boolean> {
+  const updated = from === 'CREATING' ? { updated_at: now } : {};
+  const result = await query
+    .updateTable('connectors')
+    .set({ status: 'ACTIVE', ra_renewal_at: raRenewalAt, lease_until_at: 0, ...updated })
+    .where('connector_id', '=', connectorId)
+    .where('status', '=', from)
+    .executeTakeFirstOrThrow();
+  return result.numUpdatedRows === 1n;
+}
+
+/** Ends the lease. The connector is due again at `until`, or at once when it has become so for another reason than `from` meanwhile. */
+export async function postponeRaRenewal(
+  query: Query,
+  connectorId: string,
+  { from, until }: { from: number; until: number },
+): Promise<void> {
+  await query
+    .updateTable('connectors')
+    .set(({ eb, ref }) => ({
+      lease_until_at: 0,
+      ra_renewal_at: eb.case().when('ra_renewal_at', '=', from).then(until).else(ref('ra_renewal_at')).end(),
+    }))
+    .where('connector_id', '=', connectorId)
+    .where('status', '=', 'ACTIVE')
+    .execute();
+}
+
+/** Of every account: whoever has a connector on the authority. */
+export async function makeConnectorsDue(query: Query, certificateAuthorityArn: string): Promise<void> {
+  await query
+    .updateTable('connectors')
+    .set({ ra_renewal_at: 0 })
+    .where('certificate_authority_arn', '=', certificateAuthorityArn)
+    .execute();
 }
 
 /** The JSON of its enrolment policy; `isRaDue` makes the lifecycle look at its RA keys now. */

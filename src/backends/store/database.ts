@@ -241,7 +241,10 @@ export type ClientTokenRow = Selectable<ClientTokensTable>;
 /** How a connector uses a key pair: for both, or, of one with two RA certificates, to sign answers or to decrypt requests. */
 export type RaKeyPurpose = 'BOTH' | 'SIGN' | 'DECRYPT';
 
-/** A connector's own key pair, which devices encrypt to. A RETIRED one still decrypts for clients that cached its certificate. */
+/**
+ * A connector's own key pair, which devices encrypt to. Those of one `created_at` belong together: a RETIRED pair still decrypts, and signs the answers,
+ * for clients that cached its certificates.
+ */
 interface RaKeysTable {
   ra_key_id: string;
   connector_id: string;

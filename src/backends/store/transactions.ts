@@ -1,6 +1,7 @@
 /** Queries on transactions: which SCEP transactions were seen and what became of them. */
 import type { Insertable } from 'kysely';
-import type { Query, Tables, TransactionRow } from './database.ts';
+import type { Home } from '../../base/resources.ts';
+import type { ConnectorRow, Query, Tables, TransactionRow } from './database.ts';
 
 /** Whether it was inserted; false when the same transaction is already there. */
 export async function insertTransaction(query: Query, row: Insertable<Tables['transactions']>): Promise<boolean> {
@@ -41,6 +42,86 @@ export async function findTransaction(
     .where('csr_hash', '=', key.csrHash)
     .where('signer_key_hash', '=', key.signerKeyHash)
     .executeTakeFirst();
+}
+
+/** A request that waits, or has waited, for an operator, with its connector's policy and status. */
+export type RequestRow = TransactionRow & { csr: Uint8Array; requested_at: number } & Pick<ConnectorRow, 'enrolment_policy'> & {
+    connector_status: ConnectorRow['status'];
+  };
+
+interface RequestScope extends Home {
+  connectorId?: string | undefined;
+  statuses: readonly TransactionRow['status'][];
+}
+
+/** Of connectors that are there, in the order of connector and row; `after` is the last of the page before. */
+export async function listRequests(
+  query: Query,
+  { accountId, region, connectorId, statuses, after, limit }: RequestScope & { after?: RequestKey | undefined; limit: number },
+): Promise<RequestRow[]> {
+  const rows = await requests(query, { accountId, region, connectorId })
+    .where('transactions.status', 'in', statuses)
+    .$if(after !== undefined, only =>
+      only.where(({ eb, refTuple, tuple }) =>
+        eb(
+          refTuple('connectors.connector_id', 'transactions.transaction_row_id'),
+          '>',
+          tuple(after?.connectorId ?? '', after?.requestId ?? ''),
+        ),
+      ),
+    )
+    .orderBy('connectors.connector_id')
+    .orderBy('transactions.transaction_row_id')
+    .limit(limit)
+    .execute();
+  return rows as RequestRow[];
+}
+
+export interface RequestKey {
+  connectorId: string;
+  requestId: string;
+}
+
+export async function findRequest(
+  query: Query,
+  { accountId, region, connectorId, requestId }: Home & RequestKey,
+): Promise<RequestRow | undefined> {
+  const row = await requests(query, { accountId, region, connectorId })
+    .where('transactions.transaction_row_id', '=', requestId)
+    .executeTakeFirst();
+  return row as RequestRow | undefined;
+}
+
+function requests(query: Query, { accountId, region, connectorId }: Home & { connectorId?: string | undefined }) {
+  return query
+    .selectFrom('connectors')
+    .innerJoin('transactions', 'transactions.connector_id', 'connectors.connector_id')
+    .selectAll('transactions')
+    .select(['connectors.enrolment_policy', 'connectors.status as connector_status'])
+    .where('connectors.account_id', '=', accountId)
+    .where('connectors.region', '=', region)
+    .where('transactions.requested_at', 'is not', null)
+    .where('transactions.csr', 'is not', null)
+    .$if(connectorId !== undefined, only => only.where('connectors.connector_id', '=', connectorId ?? ''));
+}
+
+/**
+ * Whether the request was waiting and is now decided: compare-and-set, so that of two operators one decides. A rejected one no longer holds the use
+ * of a dynamic challenge; whoever rejects it gives that back, in the same database transaction.
+ */
+export async function decideRequest(
+  query: Query,
+  transactionRowId: string,
+  { to, reason, decidedBy, updatedAt }: { to: 'APPROVED' | 'FAILURE'; reason: string | null; decidedBy: string; updatedAt: number },
+): Promise<boolean> {
+  const result = await query
+    .updateTable('transactions')
+    .set({ status: to, reason, decided_by: decidedBy, updated_at: updatedAt, ...(to === 'FAILURE' && { dynamic_challenge_id: null }) })
+    .where('transaction_row_id', '=', transactionRowId)
+    .where('status', '=', 'PENDING')
+    .where('requested_at', 'is not', null)
+    .executeTakeFirstOrThrow();
+  return result.numUpdatedRows === 1n;
 }
 
 export async function updateTransaction(

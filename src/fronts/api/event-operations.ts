@@ -1,5 +1,5 @@
 /** The audit trail's operation, which AWS does not have under this service: CloudTrail's LookupEvents for what is recorded here. */
-import { validationException } from '../../base/errors.ts';
+import { violation, violationsException } from '../../base/errors.ts';
 import type { Events } from '../../service/events-history.ts';
 import { pagingMembers } from './pagination.ts';
 import { type RestOperation, restOperation } from './rest-json.ts';
@@ -73,5 +73,5 @@ function parseInstant(path: string, text: string | undefined): number | undefine
 }
 
 function refuse(path: string, constraint: string): never {
-  throw validationException(`1 validation error detected: Value at '${path}' failed to satisfy constraint: ${constraint}`);
+  throw violationsException([violation(path, constraint)]);
 }

@@ -10,6 +10,7 @@ import { type Access, authorize, resourceOf } from './authorization.ts';
 import { createAwsJson, encodeAwsJsonException, isAwsJsonRequest } from './aws-json.ts';
 import { type ConnectorServices, connectorOperations } from './connector-operations.ts';
 import { encodePreflight, withCors } from './cors.ts';
+import { type EnrolmentServices, enrolmentOperations } from './enrolment-operations.ts';
 import { type EventServices, eventOperations } from './event-operations.ts';
 import { maskMembers } from './json-values.ts';
 import type { Match, Operation, ParsedInput } from './operation.ts';
@@ -20,7 +21,7 @@ import { type ScepServices, scepOperations } from './scep-operations.ts';
 import { type SecretLookup, verifySigV4 } from './sigv4.ts';
 import { type Members, type StructureOf, validate } from './validation.ts';
 
-export type ApiServices = ScepServices & AcmPcaServices & ConnectorServices & EventServices;
+export type ApiServices = ScepServices & AcmPcaServices & ConnectorServices & EnrolmentServices & EventServices;
 
 export interface ApiDependencies {
   services: ApiServices;
@@ -44,7 +45,7 @@ interface Protocol {
 
 const restJson: Protocol = {
   signingName: 'pca-connector-scep',
-  match: createRestJson<ApiServices>([...scepOperations, ...connectorOperations, ...eventOperations]),
+  match: createRestJson<ApiServices>([...scepOperations, ...connectorOperations, ...enrolmentOperations, ...eventOperations]),
   encodeException,
 };
 const awsJson: Protocol = {

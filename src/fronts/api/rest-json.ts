@@ -1,9 +1,9 @@
 /** The restJson1 protocol: an operation's input out of path, query and JSON body, its output and its exceptions into responses. */
-import { ServiceException } from '../../base/errors.ts';
+import { ServiceException, violationsException } from '../../base/errors.ts';
 import { writeMembers } from './json-values.ts';
 import type { Match, Operation } from './operation.ts';
 import { type ApiRequest, type ApiResponse, decode, parseQuery, type QueryPair, rawPath } from './request.ts';
-import type { Member, Shape } from './validation.ts';
+import { type Member, type Shape, unknownMembers } from './validation.ts';
 
 /** An input member and where it travels. `queryName` is set where the name on the wire differs from the member's. */
 export interface RestMember extends Member {
@@ -18,6 +18,8 @@ export interface RestOperation<Services, I extends RestMembers = RestMembers> ex
   /** Each `{Member}` is one non-empty path segment, percent-encoded. */
   uri: string;
   statusCode: number;
+  /** The body has no other members than these: one that is misspelt would leave open what was meant to be bounded. */
+  closed?: true;
 }
 
 /** Checks a row's `call` against its own input, then forgets the particular input type. */
@@ -60,12 +62,14 @@ function matchTemplate(template: readonly string[], segments: readonly string[])
 
 /** The members as sent, not yet validated. */
 function parseInput(
-  { input: members, errors = [] }: RestOperation<never>,
+  { input: members, errors = [], closed }: RestOperation<never>,
   { labels, query, body }: { labels: Readonly<Record<string, string>>; query: QueryPair[]; body: ApiRequest['body'] },
 ): Record<string, unknown> {
   const content = Object.values(members).some(member => member.place === 'body')
     ? parseJsonBody(body, errors.includes('BadRequestException') ? 'BadRequestException' : 'ValidationException')
     : {};
+  const unknown = closed ? unknownMembers(bodyMembers(members), content) : [];
+  if (unknown.length > 0) throw violationsException(unknown);
   const input: Record<string, unknown> = {};
   for (const [name, member] of Object.entries(members)) {
     switch (member.place) {
@@ -86,6 +90,10 @@ function parseInput(
     }
   }
   return input;
+}
+
+function bodyMembers(members: RestMembers): RestMembers {
+  return Object.fromEntries(Object.entries(members).filter(([, { place }]) => place === 'body'));
 }
 
 /** A repeated parameter is a list's; of a scalar the first counts (Smithy, "httpQuery trait"). */

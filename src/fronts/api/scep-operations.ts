@@ -26,13 +26,20 @@ const timestamp = { type: 'timestamp' } as const;
 const tags = { type: 'map' } as const;
 export const connectorArnText = { type: 'string', minLength: 5, maxLength: 200, pattern: `^${connectorPattern}$` } as const;
 const challengeArnText = { type: 'string', minLength: 5, maxLength: 200, pattern: `^${connectorPattern}\\/challenge\\/${uuid}$` } as const;
+/** Of what waits for an operator, which AWS does not have. */
+export const requestArnText = {
+  type: 'string',
+  minLength: 5,
+  maxLength: 200,
+  pattern: `^${connectorPattern}\\/request\\/${uuid}$`,
+} as const;
 const certificateAuthorityArnText = {
   type: 'string',
   minLength: 5,
   maxLength: 200,
   pattern: `^arn:${partition}:acm-pca:${regionAndAccount}:certificate-authority\\/${uuid}$`,
 } as const;
-const clientToken = { type: 'string', minLength: 1, maxLength: 64, pattern: '^[!-~]+$' } as const;
+export const clientToken = { type: 'string', minLength: 1, maxLength: 64, pattern: '^[!-~]+$' } as const;
 const azurePart = '[a-zA-Z0-9]{2,15}';
 const azureApplicationId = {
   type: 'string',

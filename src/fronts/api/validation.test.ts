@@ -49,6 +49,22 @@ describe('validation', () => {
     ]);
   });
 
+  it('refuses the members that a closed structure does not have, null ones too, and shows ten of them', () => {
+    const inner: Shape = { type: 'structure', closed: true, members: { A: { shape: { type: 'integer' } } } };
+    const members = { Closed: { shape: { ...inner, members: { ...inner.members, Inner: { shape: inner } } } } } as const;
+    const { each } = violations(members, JSON.parse('{"Closed": {"A": 1, "Foo": 1, "__proto__": null, "Inner": {"a": 1}}}') as {});
+    assert.deepEqual(each, [
+      "Value at 'closed.foo' failed to satisfy constraint: Member must not be present",
+      "Value at 'closed.__proto__' failed to satisfy constraint: Member must not be present",
+      "Value at 'closed.inner.a' failed to satisfy constraint: Member must not be present",
+    ]);
+    const many = Object.fromEntries(Array.from({ length: 1000 }, (_, index) => [`${'X'.repeat(1000)}${index}`, 1]));
+    const shown = violations({ Closed: { shape: inner } }, { Closed: many });
+    assert.equal(shown.count, '10 validation errors');
+    assert.equal(shown.each[0], `Value at 'closed.x${'X'.repeat(63)}' failed to satisfy constraint: Member must not be present`);
+    assert.deepEqual(violations({ Open: { shape: { type: 'structure', members: {} } } }, { Open: { Foo: 1 } }).each, []);
+  });
+
   it('holds strings to their length in code points', () => {
     assert.deepEqual(violationsOf({ type: 'string', maxLength: 2 }, '😀😀'), []);
     assert.deepEqual(violationsOf({ type: 'string', maxLength: 2 }, '😀😀😀'), ['Member must have length less than or equal to 2']);

@@ -1,5 +1,5 @@
 /** Input constraints in the terms of AWS's model (required, length, pattern, range, enum, union), and AWS's messages for a value that breaks them. */
-import { validationException } from '../../base/errors.ts';
+import { violation, violationsException } from '../../base/errors.ts';
 
 export type Shape =
   /** A sensitive one is masked in the audit trail. */
@@ -12,7 +12,8 @@ export type Shape =
   | { type: 'list'; member: Shape; minLength?: number; maxLength?: number }
   /** String to string: the only maps of this API are tags. */
   | { type: 'map' }
-  | { type: 'structure'; members: Members }
+  /** A closed one has no other members: where one that is misspelt would go unnoticed and something else would hold than was meant. */
+  | { type: 'structure'; members: Members; closed?: true }
   /** Exactly one member is present. */
   | { type: 'union'; members: Members };
 
@@ -24,23 +25,25 @@ export interface Member {
 export type Members = Readonly<Record<string, Member>>;
 
 /** The TypeScript type of the values a shape admits. */
-export type ValueOf<S> = S extends { type: 'string' }
-  ? string
-  : S extends { type: 'integer' | 'timestamp' }
-    ? number
-    : S extends { type: 'boolean' }
-      ? boolean
-      : S extends { type: 'blob' }
-        ? Uint8Array
-        : S extends { type: 'list'; member: infer M }
-          ? ValueOf<M>[]
-          : S extends { type: 'map' }
-            ? Record<string, string>
-            : S extends { type: 'structure'; members: infer M extends Members }
-              ? StructureOf<M>
-              : S extends { type: 'union'; members: infer M extends Members }
-                ? { [K in keyof M]: { [Only in K]: ValueOf<M[K]['shape']> } }[keyof M]
-                : never;
+export type ValueOf<S> = S extends { type: 'string'; values: readonly (infer V)[] }
+  ? V
+  : S extends { type: 'string' }
+    ? string
+    : S extends { type: 'integer' | 'timestamp' }
+      ? number
+      : S extends { type: 'boolean' }
+        ? boolean
+        : S extends { type: 'blob' }
+          ? Uint8Array
+          : S extends { type: 'list'; member: infer M }
+            ? ValueOf<M>[]
+            : S extends { type: 'map' }
+              ? Record<string, string>
+              : S extends { type: 'structure'; members: infer M extends Members }
+                ? StructureOf<M>
+                : S extends { type: 'union'; members: infer M extends Members }
+                  ? { [K in keyof M]: { [Only in K]: ValueOf<M[K]['shape']> } }[keyof M]
+                  : never;
 
 export type StructureOf<M extends Members> = {
   [K in keyof M as M[K] extends { required: true } ? K : never]: ValueOf<M[K]['shape']>;
@@ -52,11 +55,24 @@ export type StructureOf<M extends Members> = {
 export function validate<const M extends Members>(members: M, input: Readonly<Record<string, unknown>>): StructureOf<M> {
   const violations: string[] = [];
   const value = readMembers(members, input, '', violations);
-  if (violations.length > 0) {
-    const count = violations.length === 1 ? '1 validation error' : `${violations.length} validation errors`;
-    throw validationException(`${count} detected: ${violations.join('; ')}`);
-  }
+  if (violations.length > 0) throw violationsException(violations);
   return value as StructureOf<M>;
+}
+
+const unknownMembersShownMax = 10;
+const unknownNameCharactersMax = 64;
+
+/** A violation for each of the first few members that are not modelled, null ones too. */
+export function unknownMembers(members: Members, input: Readonly<Record<string, unknown>>, path = ''): string[] {
+  return Object.keys(input)
+    .filter(name => !Object.hasOwn(members, name))
+    .slice(0, unknownMembersShownMax)
+    .map(name => violation(memberPath(path, name.slice(0, unknownNameCharactersMax)), 'Member must not be present'));
+}
+
+/** AWS writes members in lower camel case. */
+function memberPath(path: string, name: string): string {
+  return `${path}${name.charAt(0).toLowerCase()}${name.slice(1)}`;
 }
 
 function readMembers(
@@ -67,11 +83,11 @@ function readMembers(
 ): Record<string, unknown> {
   const present: [string, unknown][] = [];
   for (const [name, { shape, required }] of Object.entries(members)) {
-    const memberPath = `${path}${name.charAt(0).toLowerCase()}${name.slice(1)}`;
+    const at = memberPath(path, name);
     const value = Object.hasOwn(input, name) ? input[name] : undefined;
     // JSON null is an absent member to AWS's protocols.
-    if (value !== undefined && value !== null) present.push([name, readValue(shape, value, memberPath, violations)]);
-    else if (required) violations.push(violation(memberPath, 'Member must not be null'));
+    if (value !== undefined && value !== null) present.push([name, readValue(shape, value, at, violations)]);
+    else if (required) violations.push(violation(at, 'Member must not be null'));
   }
   return Object.fromEntries(present);
 }
@@ -106,9 +122,12 @@ function readValue(shape: Shape, value: unknown, path: string, violations: strin
         fail('Map value must satisfy constraint: [Member must be a string]');
       return value;
     case 'structure':
-      if (isRecord(value)) return readMembers(shape.members, value, `${path}.`, violations);
-      fail('Member must be a structure');
-      return value;
+      if (!isRecord(value)) {
+        fail('Member must be a structure');
+        return value;
+      }
+      if (shape.closed) violations.push(...unknownMembers(shape.members, value, `${path}.`));
+      return readMembers(shape.members, value, `${path}.`, violations);
     case 'union':
       return readUnion(shape.members, value, path, violations);
     default:
@@ -157,10 +176,6 @@ function checkLength(
 function checkRange({ min, max }: Shape & { type: 'integer' }, value: number, fail: (constraint: string) => void): void {
   if (min !== undefined && value < min) fail(`Member must have value greater than or equal to ${min}`);
   if (max !== undefined && value > max) fail(`Member must have value less than or equal to ${max}`);
-}
-
-function violation(path: string, constraint: string): string {
-  return `Value at '${path}' failed to satisfy constraint: ${constraint}`;
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

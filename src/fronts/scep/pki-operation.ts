@@ -53,18 +53,16 @@ export async function answerPkiOperation(parts: ScepParts, endpoint: EnrolmentEn
   if (messageTypeForm.test(message.messageType ?? '')) hit.messageType = message.messageType ?? '';
   const requestType = acceptedRequestType(parts, endpoint, message);
   if (requestType === 'PKCSReq' || requestType === 'RenewalReq') parts.throttling.take(endpoint.connectorId, 'PKCSReq');
-  const keyPairs = await parts.enrolmentEndpoints.listRaKeyPairs(endpoint);
-  const opened =
-    typeof requestType === 'string' ? await openOrRefuse(parts, endpoint, { message, bytes, keyPairs, requestType, hit }) : requestType;
+  const raKeys = await parts.enrolmentEndpoints.getRaKeys(endpoint);
+  const opening = { message, bytes, keyPairs: raKeys.decrypting, hit };
+  const opened = typeof requestType === 'string' ? await openOrRefuse(parts, endpoint, { ...opening, requestType }) : requestType;
   const result =
     'pkiStatus' in opened
       ? await refuse(parts, endpoint, opened, { transactionID, source: hit.source })
       : await serve(parts, endpoint, opened, hit);
   hit.outcome = result.pkiStatus;
   if (result.pkiStatus === 'FAILURE') hit.reason = result.reason;
-  const [newest] = keyPairs;
-  const keyPair = 'pkiStatus' in opened ? newest : keyPairs[opened.keyPairIndex];
-  if (keyPair === undefined) throw new Error('an active connector without a live RA key');
+  const keyPair = raKeys.signingFor('pkiStatus' in opened ? undefined : opened.keyPairIndex);
   const algorithms = 'pkiStatus' in opened ? defaultReply(message.signerInfo, endpoint.algorithms) : opened.algorithms;
   const body = await parts.workers.run(replyTask, {
     transactionID,

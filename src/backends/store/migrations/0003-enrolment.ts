@@ -21,6 +21,7 @@ export function enrolment({ text, blob }: ColumnTypes): Migration {
     );
     await db.schema.createIndex('connectors_by_ra_renewal').on('connectors').columns(['status', 'ra_renewal_at']).execute();
     await db.schema.dropIndex('connectors_by_status').execute();
+    await db.schema.createIndex('ra_keys_by_end').on('ra_keys').column('not_after').execute();
     await db.schema.createIndex('connectors_by_authority').on('connectors').column('certificate_authority_arn').execute();
   }
 

@@ -1,0 +1,68 @@
+/** A certmonger of a test's own, with everything that it keeps in a directory that goes with it. */
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { findProgram } from './programs.ts';
+import { type Ended, runProgram } from './run-program.ts';
+
+const startsWithinMs = 20_000;
+
+/** certmonger on a message bus of its own, with nothing of this user's or this machine's. */
+export class Certmonger implements AsyncDisposable {
+  readonly directory: string;
+  readonly #env: Record<string, string>;
+  readonly #stop: () => Promise<void>;
+
+  static async start(): Promise<Certmonger> {
+    const directory = await mkdtemp(join(tmpdir(), 'scep-certmonger-'));
+    const env = { HOME: join(directory, 'home'), XDG_RUNTIME_DIR: join(directory, 'run') };
+    for (const path of Object.values(env)) await mkdir(path, { mode: 0o700 });
+    // The bus ends by itself when certmonger, whose process id this is, has ended.
+    const script = 'echo "$$ $DBUS_SESSION_BUS_ADDRESS"; exec "$0" -n';
+    const daemon = findProgram('certmonger-session') ?? '';
+    const session = spawn(findProgram('dbus-run-session') ?? '', ['--', 'sh', '-c', script, daemon], {
+      cwd: directory,
+      env: { ...process.env, ...env },
+      stdio: ['ignore', 'pipe', 'ignore'],
+    });
+    const ended = once(session, 'close');
+    const [line] = (await once(createInterface(session.stdout), 'line')) as [string];
+    const space = line.indexOf(' ');
+    const stop = async () => {
+      process.kill(Number(line.slice(0, space)));
+      await ended;
+      await rm(directory, { recursive: true });
+    };
+    await using starting = new AsyncDisposableStack();
+    const certmonger = starting.use(new Certmonger(directory, { ...env, DBUS_SESSION_BUS_ADDRESS: line.slice(space + 1) }, stop));
+    await certmonger.until(async () => (await certmonger.getcert('list-cas')).status === 0);
+    starting.move();
+    return certmonger;
+  }
+
+  private constructor(directory: string, env: Record<string, string>, stop: () => Promise<void>) {
+    this.directory = directory;
+    this.#env = env;
+    this.#stop = stop;
+  }
+
+  async getcert(command: string, ...args: string[]): Promise<Ended> {
+    return runProgram('getcert', [command, '-s', ...args], { cwd: this.directory, env: this.#env });
+  }
+
+  async until(isDone: () => Promise<boolean>): Promise<void> {
+    const giveUpAt = Date.now() + startsWithinMs;
+    while (!(await isDone())) {
+      assert.ok(Date.now() < giveUpAt, 'certmonger does not get there');
+      await new Promise(resolve => void setTimeout(resolve, 100));
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#stop();
+  }
+}
