@@ -15,7 +15,7 @@ interface Budget {
 
 /**
  * A password has 122 random bits, so a few guesses a minute are hopeless for ever. Attacks on the envelope need tens of thousands of messages (Bleichenbacher's
- * some million), and clients that cached an old RA certificate, or whose proxy damages bodies, need a few. A connector's own budget is for many sources at once:
+ * some million), and clients whose proxy damages bodies need a few; messages to an old RA key are not decrypted, and not counted. A connector's own budget is for many sources at once:
  * when it is spent, it is those that have a failure not yet forgotten who wait, and nobody else.
  */
 export const failureLimits: Readonly<Record<FailureKind, Readonly<{ source: Budget; connector: Budget }>>> = {

@@ -121,6 +121,13 @@ describe('wrong challenges from one source', () => {
     assert.equal(await drain(none, source, failuresMax + 5), failuresMax + 5);
     issuedBy(client.decode(await post(client.request(), source)));
   });
+
+  it('are not what messages to another key are, as a whole fleet may send that remembers an old RA certificate', async () => {
+    const source = nextSource();
+    const stale = client.request({ envelope: { recipients: [{ certificate: client.ca }] } });
+    assert.equal(await drain(() => stale, source, failuresMax + 5), failuresMax + 5);
+    issuedBy(client.decode(await post(client.request(), source)));
+  });
 });
 
 describe('messages from one source that do not decrypt', () => {
