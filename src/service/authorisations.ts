@@ -117,7 +117,7 @@ export class Authorisations {
     return failure('badMessageCheck', 'The request is not signed with the key that the certificate signing request is for.');
   }
 
-  /** RFC 8894 sections 2.5 and 7.9; scep.md F.11: nothing that the old certificate does not have, by SHA-2 alone. Expiry and revocation were checked. */
+  /** RFC 8894 sections 2.5 and 7.9; nothing that the old certificate does not have, by SHA-2 alone. Expiry and revocation were checked. */
   #checkRenewal({ policy }: EnrolmentEndpoint, { signer, csr, digest }: EnrolmentRequest, issued: CertificateRow): Authorisation | Failure {
     const { digest: csrDigest } = resolveSignatureAlgorithm(csr.signatureAlgorithm);
     if (digest === 'SHA-1' || csrDigest === 'SHA-1') return failureOf(unsupportedAlgorithm(digests['SHA-1'].oid, 'SHA-256 to renew'));
