@@ -100,7 +100,7 @@ export function findOpening(enveloped: EnvelopedData, keyPairs: readonly KeyPair
     const keyTransport = parseKeyTransport(keyEncryptionAlgorithm);
     return { keyPair, keyTransport, cipher, iv: iv.octets(), encryptedKey, encryptedContent: enveloped.encryptedContent };
   }
-  throw malformed('The message is not encrypted to this endpoint’s current certificate. Fetch GetCACert again.');
+  throw new PkiError('otherRecipient', 'The message is not encrypted to this endpoint’s current certificate. Fetch GetCACert again.');
 }
 
 function requireContentCipher(algorithm: AlgorithmIdentifier): ContentCipher {

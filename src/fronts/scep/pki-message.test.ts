@@ -192,7 +192,7 @@ describe('openPkiMessage', () => {
 
   it('refuses an envelope for another RA’s key', () => {
     const other = createIdentity({ subject: 'CN=Other RA', key: rsaKey('other') });
-    refused(() => open(createPkcsReq({ client, ra: other })), 'malformed', /Fetch GetCACert again/);
+    refused(() => open(createPkcsReq({ client, ra: other })), 'otherRecipient', /Fetch GetCACert again/);
     assert.equal(open(createPkcsReq({ client, ra: other }), { keyPairs: [ra, other] }).reply.keyPair, other);
   });
 
