@@ -4,7 +4,7 @@ import { attempt, type Database, type Query, StoreError, type TransactionRow } f
 import { hasPendingRequests, moveTransaction, updateTransaction } from '../backends/store/transactions.ts';
 import { type AuditEvent, certificateIssued, enrolmentPending, enrolmentRefused, type ScepSubject } from '../base/events.ts';
 import { formatName } from '../base/pki/name.ts';
-import { parseCertificationRequest } from '../base/pki/pkcs10.ts';
+import { parseCertificationRequest, withoutChallengePasswords } from '../base/pki/pkcs10.ts';
 import { PkiError } from '../base/pki/pki-error.ts';
 import { parseCertificate } from '../base/pki/x509.ts';
 import { type Failure, failure, failureOf } from '../base/scep.ts';
@@ -192,8 +192,9 @@ export class Enrolment {
     );
     const held = await attempt(database, async query => {
       await this.#checkUnchanged(query, endpoint, issuer);
-      const { csr, signer, source } = request;
-      const change: TransactionChange = { status: 'PENDING', csr: csr.der, signer: signer.der, source, requested_at: now };
+      const { signer, source } = request;
+      const csr = withoutChallengePasswords(request.csr);
+      const change: TransactionChange = { status: 'PENDING', csr, signer: signer.der, source, requested_at: now };
       if (!(await transactions.write(query, endpoint, request, { authorisation, ended, change }))) return false;
       await audit.insert(query, event);
       return true;
