@@ -133,18 +133,22 @@ class RequestsUnderWay {
     this.#requests.set(socket, requests.add(request));
     response.on('close', () => {
       requests.delete(request);
-      if (requests.size > 0) return;
-      this.#requests.delete(socket);
-      if (this.#ending.delete(socket)) socket.end();
+      if (requests.size === 0) this.#requests.delete(socket);
+      // A request that has not come in whole by now never will.
+      if (!isAnswering(requests) && this.#ending.delete(socket)) socket.end();
     });
   }
 
   /** Whether there is one, after whose answer the connection then ends. */
   endAfter(socket: Socket): boolean {
-    const isAnswering = [...(this.#requests.get(socket) ?? [])].some(({ complete }) => complete);
-    if (isAnswering) this.#ending.add(socket);
-    return isAnswering;
+    const isOneAnswered = isAnswering(this.#requests.get(socket) ?? []);
+    if (isOneAnswered) this.#ending.add(socket);
+    return isOneAnswered;
   }
+}
+
+function isAnswering(requests: Iterable<IncomingMessage>): boolean {
+  return [...requests].some(({ complete }) => complete);
 }
 
 function createApp({ tls, bodyBytesMax, encodeError, log }: ListenerOptions, underWay: RequestsUnderWay): FastifyInstance {

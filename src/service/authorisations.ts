@@ -32,6 +32,7 @@ export type Authorisation =
 
 const signerExpired = failure('badMessageCheck', 'The certificate included in the request is expired.', { code: 'signerExpired' });
 const renewedTooOften = `The certificate was renewed ${authorisationLimits.renewalsPerCertificateMax} times already`;
+const intuneAdvice = 'This version does not enrol through Microsoft Intune. Use a general-purpose connector.';
 const invalidChallenge = refuseChallenge('is invalid');
 
 function refuseChallenge(what: string): Failure {
@@ -164,6 +165,8 @@ export class Authorisations {
   ): Promise<Authorisation | Failure> {
     const { challenges, dynamicChallenges, failureLimits } = this.#parts;
     const { connectorId } = endpoint;
+    // Its challenges are for Intune to judge, and this version cannot ask it.
+    if (endpoint.type === 'INTUNE') return failure('badRequest', intuneAdvice, { code: 'noAzureAccess' });
     const [password, second] = csr.challengePasswords;
     if (password === undefined || second !== undefined) {
       const reason = 'Exactly one challenge password is required in the certificate signing request.';
@@ -175,11 +178,10 @@ export class Authorisations {
       challenges.verifyChallengePassword(connectorId, password),
       dynamicChallenges.findChallenge(connectorId, password),
     ]);
+    const isKnown = challengeId !== undefined || dynamic !== undefined;
+    failureLimits.settle('challenge', connectorId, source, { failed: !isKnown });
     if (challengeId !== undefined) return { by: 'challenge', challengeId };
-    if (dynamic === undefined) {
-      failureLimits.record('challenge', connectorId, source);
-      return invalidChallenge;
-    }
+    if (dynamic === undefined) return invalidChallenge;
     // Whoever knows the password may know what became of it.
     if (dynamic.expires_at <= this.#parts.system.now()) return refuseChallenge('has expired');
     const heldByItself = ended?.dynamic_challenge_id === dynamic.dynamic_challenge_id && ended.status !== 'SUCCESS' ? 1 : 0;

@@ -4,6 +4,7 @@ import { generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { describe, it } from 'node:test';
 import { defaultEnrolmentPolicy, describePurpose } from '../base/enrolment-policy.ts';
 import { createSigner } from '../base/pki/algorithms.ts';
+import { parseBer, Tag } from '../base/pki/asn1.ts';
 import { contextConstructed, contextPrimitive, objectIdentifier, octetString, sequence, setOf, tlv, utf8String } from '../base/pki/der.ts';
 import {
   basicConstraintsExtension,
@@ -16,7 +17,7 @@ import {
   parseIpAddress,
   subjectAltNameExtension,
 } from '../base/pki/extensions.ts';
-import { parseNameString } from '../base/pki/name.ts';
+import { Name, parseNameString } from '../base/pki/name.ts';
 import { Oid } from '../base/pki/oids.ts';
 import { type CertificationRequest, createCertificationRequest, parseCertificationRequest } from '../base/pki/pkcs10.ts';
 import { publicKeyOf } from '../base/pki/public-key.ts';
@@ -245,6 +246,14 @@ describe('names', () => {
   it('are measured', () => {
     const long = `CN=${'x'.repeat(profileLimits.subjectBytesMax)}`;
     assert.match(refused({ subject: long }).reason, /longer than 4096 bytes/);
+  });
+
+  it('must be of types that everybody reads in a certificate', () => {
+    const subject = new Name(
+      parseBer(sequence(setOf(sequence(objectIdentifier(Oid.commonName), tlv(Tag.visibleString, Buffer.from('a')))))),
+    );
+    const content = applyProfile({ ...csr(), subject }, defaultEnrolmentPolicy, { now, issuerNotAfter: caEnds });
+    assert.match('reason' in content ? content.reason : '', /no text of a certificate’s/);
   });
 
   it('of a kind that is not on the list are refused, with the kind', () => {

@@ -14,7 +14,7 @@ import {
   parseSubjectAltName,
   subjectAltNameExtension,
 } from '../base/pki/extensions.ts';
-import { attributeTypeName, findAttributeType, formatName } from '../base/pki/name.ts';
+import { attributeTypeName, findAttributeType, formatName, isReadable } from '../base/pki/name.ts';
 import { Oid } from '../base/pki/oids.ts';
 import type { CertificationRequest } from '../base/pki/pkcs10.ts';
 import { type Failure, failure } from '../base/scep.ts';
@@ -137,6 +137,9 @@ function checkExtKeyUsage(csr: CertificationRequest, rules: CompiledPolicy): Fai
 function checkSubject({ subject }: CertificationRequest, policy: EnrolmentPolicy, rules: CompiledPolicy): Failure | undefined {
   if (subject.der.length > profileLimits.subjectBytesMax) {
     return failure('badRequest', `The subject of the CSR is longer than ${profileLimits.subjectBytesMax} bytes.`);
+  }
+  if (!isReadable(subject)) {
+    return failure('badRequest', 'The subject of the CSR has a value that is no text of a certificate’s. Use UTF8String.');
   }
   const refused = findRefusedAttribute(subject, rules.subject);
   if (refused !== undefined)

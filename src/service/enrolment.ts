@@ -1,5 +1,4 @@
 /** One SCEP transaction: who may enrol, for what, issued by whom and recorded where. What was seen before is answered as before. */
-import { findCertificateAuthorityById } from '../backends/store/certificate-authorities.ts';
 import { findConnectorById } from '../backends/store/connectors.ts';
 import { attempt, type Database, type Query, StoreError, type TransactionRow } from '../backends/store/database.ts';
 import { hasPendingRequests, moveTransaction, updateTransaction } from '../backends/store/transactions.ts';
@@ -309,20 +308,10 @@ export class Enrolment {
   }
 
   /** Nothing is begun by what an administrator has changed since the request came. Throws ConnectorChangedError. */
-  async #checkUnchanged(
-    query: Query,
-    { connectorId, policyDocument }: EnrolmentEndpoint,
-    { caId, authority }: OpenAuthority,
-  ): Promise<void> {
+  async #checkUnchanged(query: Query, { connectorId, policyDocument }: EnrolmentEndpoint, issuer: OpenAuthority): Promise<void> {
     const connector = await findConnectorById(query, connectorId);
-    const row = await findCertificateAuthorityById(query, caId);
-    const isSame =
-      connector?.status === 'ACTIVE' &&
-      connector.enrolment_policy === policyDocument &&
-      row?.status === 'ACTIVE' &&
-      row.certificate !== null &&
-      Buffer.compare(row.certificate, authority.certificates[0].der) === 0;
-    if (!isSame) throw new ConnectorChangedError();
+    const isSame = connector?.status === 'ACTIVE' && connector.enrolment_policy === policyDocument;
+    if (!isSame || !(await this.#parts.certificateAuthorities.isUnchanged(query, issuer))) throw new ConnectorChangedError();
   }
 
   async #success({ policy, certificateAuthorityArn }: EnrolmentEndpoint, { certificate }: IssuedCertificate): Promise<EnrolmentOutcome> {

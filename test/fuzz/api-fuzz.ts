@@ -1,15 +1,11 @@
 /** Sends generated requests to the API, round after round, each over a store of its own, and reports what must not be. */
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import * as fc from 'fast-check';
 import { planned } from './api-plans.ts';
 import { ApiRound } from './api-round.ts';
 import { rawPlanned } from './raw-requests.ts';
 import { RawRound } from './raw-round.ts';
+import { countOutcome, emptyReport, type Finding, type FuzzOptions, type FuzzReport, measureHeapMiB } from './report.ts';
 import { type Outcome, type Round, watchRejections } from './round.ts';
-
-setFlagsFromString('--expose-gc');
-const collectGarbage = runInNewContext('gc') as () => void;
 
 /** A store is worn out after so many requests: quotas are full, names taken. */
 const requestsPerRound = 5000;
@@ -18,43 +14,8 @@ const rawShare = 0.05;
 /** Between the seeds of fast-check's runs within a round. */
 const seedStep = 1_000_003;
 
-export interface FuzzOptions {
-  seed: number;
-  requests: number;
-  /** The run ends at this instant of the monotonic clock, whatever is left. */
-  until?: number;
-  onFinding?(finding: Finding): void;
-}
-
-export interface Finding {
-  /** Of the round: a run from this seed begins with it. */
-  seed: number;
-  /** Of the request in its round. */
-  index: number;
-  problem: string;
-  plan: unknown;
-  request: object;
-  answer: unknown;
-}
-
-export interface FuzzReport {
-  requests: number;
-  seconds: number;
-  /** By operation, then by exception, or `ok`. */
-  outcomes: Map<string, Map<string, number>>;
-  findings: Finding[];
-  /** How often something came again that had been found. */
-  repeated: number;
-  slowestMs: number;
-  /** The plan of the request that took so long. */
-  slowest: string;
-  /** What is in use after each round, once garbage is collected. */
-  heapMiB: number[];
-}
-
 export async function fuzzApi(options: FuzzOptions): Promise<FuzzReport> {
-  const outcomes: FuzzReport['outcomes'] = new Map();
-  const report: FuzzReport = { requests: 0, seconds: 0, outcomes, findings: [], repeated: 0, slowestMs: 0, slowest: '', heapMiB: [] };
+  const report = emptyReport();
   const startedAt = performance.now();
   using rejections = watchRejections();
   for (let number = 0; report.requests < options.requests && !isOver(options); number++) {
@@ -63,8 +24,7 @@ export async function fuzzApi(options: FuzzOptions): Promise<FuzzReport> {
     const raw = Math.ceil(wanted * rawShare);
     await fuzzRound(options, report, { seed, wanted: wanted - raw, item: planned, open: () => ApiRound.open({ rejections }) });
     await fuzzRound(options, report, { seed, wanted: raw, item: rawPlanned, open: () => RawRound.open(rejections) });
-    collectGarbage();
-    report.heapMiB.push(Math.round(process.memoryUsage().heapUsed / 2 ** 20));
+    report.heapMiB.push(measureHeapMiB());
   }
   report.seconds = (performance.now() - startedAt) / 1000;
   return report;
@@ -136,9 +96,7 @@ async function timed(report: FuzzReport, plan: unknown, send: () => Promise<Outc
     report.slowest = JSON.stringify(plan).slice(0, 500);
   }
   report.requests += 1;
-  const ofOperation = report.outcomes.get(outcome.operation) ?? new Map<string, number>();
-  ofOperation.set(outcome.ending, (ofOperation.get(outcome.ending) ?? 0) + 1);
-  report.outcomes.set(outcome.operation, ofOperation);
+  countOutcome(report.outcomes, outcome);
   return outcome;
 }
 

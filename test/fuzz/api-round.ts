@@ -2,6 +2,7 @@
 import { createAwsJson, isAwsJsonRequest } from '../../src/fronts/api/aws-json.ts';
 import type { ApiRequest, ApiResponse } from '../../src/fronts/api/request.ts';
 import { createRestJson } from '../../src/fronts/api/rest-json.ts';
+import { answerInTime } from './answer-in-time.ts';
 import { problemsOf, type ReachedOperation } from './api-oracle.ts';
 import { draftOf, jsonOperations, type Plan, type PlannedEdit, restOperations, rowOf } from './api-plans.ts';
 import { type ApiTarget, openApiTarget } from './api-target.ts';
@@ -106,17 +107,6 @@ function edited(draft: Draft, steps: readonly PlannedEdit[]): Draft {
 
 function reachedOperation(request: ApiRequest): ReachedOperation | undefined {
   return (isAwsJsonRequest(request) ? matchJson : matchRest)(request)?.operation;
-}
-
-/** Undefined when there is none. */
-async function answerInTime(answer: Promise<ApiResponse>, timeoutMs: number): Promise<ApiResponse | undefined> {
-  const { promise, resolve } = Promise.withResolvers<undefined>();
-  const timer = setTimeout(() => resolve(undefined), timeoutMs);
-  try {
-    return await Promise.race([answer, promise]);
-  } finally {
-    clearTimeout(timer);
-  }
 }
 
 /** As JSON can hold it, to be sent again: the body in base64, long parts cut. */

@@ -1,5 +1,6 @@
 /** Requests as bytes on a connection, broken where HTTP itself can be, and the answers that come back. */
 import { connect } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import * as fc from 'fast-check';
 import type { ApiResponse } from '../../src/fronts/api/request.ts';
 import { type Plan, planned } from './api-plans.ts';
@@ -102,8 +103,10 @@ const mutations: Readonly<Record<string, Mutation>> = {
   noise: (_, __, extra) => Buffer.concat([extra, extra, extra]),
 };
 
+export const mutationNames: readonly string[] = Object.keys(mutations);
+
 const mutation = fc.record({
-  name: fc.constantFrom(...Object.keys(mutations)),
+  name: fc.constantFrom(...mutationNames),
   at: fraction,
   bytes: fc.uint8Array({ minLength: 1, maxLength: 12 }).map(bytes => Buffer.from(bytes).toString('hex')),
 });
@@ -121,11 +124,18 @@ export function mutate(bytes: Buffer, steps: RawPlan['mutations']): Buffer {
   return steps.reduce((current, { name, at, bytes: extra }) => mutations[name]?.(current, at, Buffer.from(extra, 'hex')) ?? current, bytes);
 }
 
+interface ExchangeOptions {
+  chunkBytes: number;
+  timeoutMs: number;
+  /** How long an answer is waited for before the client ends its side: Node drops the answer that a worker still makes when it does. */
+  patienceMs?: number;
+}
+
 /** Sends the bytes, ends its side, and resolves with every whole answer once the server has ended its own; undefined if it has not in time. */
 export async function exchange(
   address: string,
   bytes: Buffer,
-  { chunkBytes, timeoutMs }: { chunkBytes: number; timeoutMs: number },
+  { chunkBytes, timeoutMs, patienceMs = 0 }: ExchangeOptions,
 ): Promise<ApiResponse[] | undefined> {
   const [hostname = '', port] = address.split(':');
   const { promise, resolve } = Promise.withResolvers<Buffer | undefined>();
@@ -135,17 +145,24 @@ export async function exchange(
     resolve(undefined);
     socket.destroy();
   }, timeoutMs);
-  socket.on('data', chunk => received.push(chunk));
+  const answering = Promise.withResolvers<void>();
+  socket.on('data', chunk => {
+    received.push(chunk);
+    answering.resolve();
+  });
   // A server that has refused a request need not read the rest of it.
   socket.on('error', () => {});
   socket.on('close', () => {
     clearTimeout(timer);
+    answering.resolve();
     resolve(Buffer.concat(received));
   });
   socket.on('end', () => socket.end());
   const inChunks = Math.min(bytes.length, chunkBytes * chunksMax);
   for (let at = 0; at < inChunks; at += chunkBytes) socket.write(bytes.subarray(at, Math.min(at + chunkBytes, inChunks)));
-  socket.end(bytes.subarray(inChunks));
+  socket.write(bytes.subarray(inChunks));
+  if (patienceMs > 0) await Promise.race([answering.promise, sleep(patienceMs)]);
+  socket.end();
   const answered = await promise;
   return answered && parseAnswers(answered);
 }

@@ -1,17 +1,26 @@
-/** `npm run fuzz -- [api] [--seed N] [--minutes M] [--requests N]`: generated requests against the API; shows what must not be, and how everything ended. */
+/** `npm run fuzz -- [scep|api] [--seed N] [--minutes M] [--requests N] [--save DIR]`: generated requests; shows what must not be, and how everything ended. */
 import { parseArgs } from 'node:util';
-import { type Finding, type FuzzReport, fuzzApi } from './api-fuzz.ts';
+import { fuzzApi } from './api-fuzz.ts';
+import { type Finding, type FuzzOptions, type FuzzReport, showFinding, showOutcomes, summaryOf } from './report.ts';
+import { saveFinding } from './save-finding.ts';
+import { fuzzScep } from './scep-fuzz.ts';
 
 const requestsDefault = 100_000;
 const seedMax = 2 ** 31 - 1;
 const minutesMax = 10_000;
-/** What an answer or a plan may take of the screen. */
-const shownCharactersMax = 6000;
-const usage = `usage: npm run fuzz -- [api] [--seed N] [--minutes M] [--requests N]
+const usage = `usage: npm run fuzz -- [scep|api] [--seed N] [--minutes M] [--requests N] [--save DIR]
 
-Sends generated requests, valid and broken, to the AWS API in this process: each must be answered, none with a 500, every refusal in AWS's
-shape, and none may change the store. Ends after ${requestsDefault} requests, or after --minutes or --requests. The same seed begins with the
-same plans of requests. Exit status 1 on a finding; the last line is a summary.`;
+api: generated requests, valid and broken, to the AWS API in this process: each must be answered, none with a 500, every refusal in AWS's
+shape, and none may change the store.
+scep: mutated enrolment messages, made here and captured from real clients, to the SCEP endpoint in one process for each core: each must be
+answered within 100 ms, none with a 500, every CertRep in RFC 8894's form; a refusal changes nothing, nobody gets a certificate without a
+right challenge, nothing secret is shown, and the heap does not grow.
+
+Without a target both run, each for ${requestsDefault} requests, or for --minutes, or for --requests. The same seed begins with the same
+requests. --save writes the findings of scep as vectors. Exit status 1 on a finding; the last line is a summary.`;
+
+const targets = { api: fuzzApi, scep: (options: FuzzOptions) => fuzzScep(options) } as const;
+type Target = keyof typeof targets;
 
 process.exitCode = await main(process.argv.slice(2));
 
@@ -27,12 +36,20 @@ async function main(args: string[]): Promise<number> {
     console.log(usage);
     return 0;
   }
-  console.log(`seed ${options.seed}`);
-  const report = await fuzzApi({ ...options, onFinding: show });
-  console.log(table(report));
-  console.log(`slowest: ${Math.round(report.slowestMs)} ms for ${report.slowest}`);
-  console.log(summary(report, options.seed));
-  return report.findings.length > 0 ? 1 : 0;
+  const { seed, requests, minutes, save } = options;
+  console.log(`seed ${seed}`);
+  const summaries: string[] = [];
+  let findings = 0;
+  for (const target of options.targets) {
+    const until = minutes === undefined ? {} : { until: performance.now() + minutes * 60_000 };
+    const report = await targets[target]({ seed, requests, ...until, onFinding: finding => show(target, finding, save) });
+    findings += report.findings.length;
+    summaries.push(describe(target, seed, report));
+  }
+  console.log(summaries.join('\n'));
+  if (summaries.length > 1)
+    console.log(`fuzz: seed ${seed}, ${findings === 0 ? 'no findings' : `${findings} findings`} in ${options.targets.join(' and ')}`);
+  return findings > 0 ? 1 : 0;
 }
 
 function parse(args: string[]) {
@@ -43,22 +60,30 @@ function parse(args: string[]) {
       seed: { type: 'string' },
       minutes: { type: 'string' },
       requests: { type: 'string' },
+      save: { type: 'string' },
       help: { type: 'boolean', default: false },
     },
   });
   if (values.help) return 'help';
-  const [target = 'api', surplus] = positionals;
-  if (target !== 'api' || surplus !== undefined) throw new Error(`There is nothing to fuzz called "${positionals.join(' ')}".`);
+  const [name, surplus] = positionals;
+  if (surplus !== undefined || (name !== undefined && !isTarget(name)))
+    throw new Error(`There is nothing to fuzz called "${positionals.join(' ')}".`);
   const minutes = values.minutes === undefined ? undefined : numberOf('--minutes', values.minutes, { min: 1, max: minutesMax });
   const requestsUnlessGiven = minutes === undefined ? requestsDefault : Number.POSITIVE_INFINITY;
   return {
+    targets: name === undefined ? (Object.keys(targets) as Target[]) : [name],
     seed: values.seed === undefined ? Date.now() % seedMax : numberOf('--seed', values.seed, { min: 0, max: seedMax }),
     requests:
       values.requests === undefined
         ? requestsUnlessGiven
         : numberOf('--requests', values.requests, { min: 1, max: Number.MAX_SAFE_INTEGER }),
-    ...(minutes !== undefined && { until: performance.now() + minutes * 60_000 }),
+    minutes,
+    save: values.save,
   };
+}
+
+function isTarget(name: string): name is Target {
+  return Object.hasOwn(targets, name);
 }
 
 function numberOf(option: string, text: string, { min, max }: { min: number; max: number }): number {
@@ -67,29 +92,13 @@ function numberOf(option: string, text: string, { min, max }: { min: number; max
   return number;
 }
 
-function show({ seed, index, problem, plan, request, answer }: Finding): void {
-  const lines = Object.entries({ plan, request, answer }).map(([name, value]) => `  ${name} ${cut(JSON.stringify(value) ?? 'none')}`);
-  console.log([`FINDING ${problem}`, `  seed ${seed}, request ${index}`, ...lines].join('\n'));
+function show(target: Target, finding: Finding, save: string | undefined): void {
+  showFinding(finding);
+  if (target === 'scep' && save !== undefined) saveFinding(save, finding);
 }
 
-function cut(text: string): string {
-  return text.length > shownCharactersMax ? `${text.slice(0, shownCharactersMax)}… (${text.length} characters)` : text;
-}
-
-function table({ outcomes }: FuzzReport): string {
-  const width = Math.max(...[...outcomes.keys()].map(name => name.length));
-  const rows = [...outcomes].sort(([a], [b]) => (a < b ? -1 : 1));
-  return rows.map(([operation, endings]) => `${operation.padEnd(width)}  ${countsOf(endings)}`).join('\n');
-}
-
-function countsOf(endings: ReadonlyMap<string, number>): string {
-  const sorted = [...endings].sort(([, a], [, b]) => b - a);
-  return sorted.map(([ending, count]) => `${ending} ${count}`).join(', ');
-}
-
-function summary({ requests, seconds, findings, repeated, slowestMs, heapMiB }: FuzzReport, seed: number): string {
-  const found = findings.length === 0 ? 'no findings' : `${findings.length} findings (seen ${repeated} more times)`;
-  const heap = `heap ${heapMiB[0] ?? 0} MiB after the first round, ${heapMiB.at(-1) ?? 0} after the last`;
-  const perSecond = Math.round(requests / seconds);
-  return `fuzz api: seed ${seed}, ${requests} requests, ${found}, ${perSecond} requests/s, slowest ${Math.round(slowestMs)} ms, ${heap}`;
+function describe(target: Target, seed: number, report: FuzzReport): string {
+  showOutcomes(report);
+  console.log(`slowest: ${Math.round(report.slowestMs)} ms for ${report.slowest}`);
+  return summaryOf(target, seed, report);
 }

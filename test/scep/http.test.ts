@@ -311,6 +311,16 @@ describe('what follows a request', () => {
     assert.match(answer, /^HTTP\/1\.1 400 Bad Request\r\n/);
   });
 
+  it('and breaks off halfway does not keep the connection open once the first is answered', async () => {
+    const path = new URL(server.url).pathname;
+    const head = (framing: string) => `POST ${path}?operation=PKIOperation HTTP/1.1\r\nHost: localhost\r\n${framing}\r\n\r\n`;
+    const body = client.request();
+    const broken = Buffer.from(`${head('Transfer-Encoding: chunked')}nothing\r\n`);
+    const answer = await exchange(server.url, Buffer.concat([Buffer.from(head(`Content-Length: ${body.length}`)), body, broken]));
+    // An open one is answered with 408 after the time for a request.
+    assert.deepEqual(answer.match(/HTTP\/1\.1 \d+/g), ['HTTP/1.1 200']);
+  });
+
   it('is not waited for when an expectation cannot be met', async () => {
     const answer = await exchange(server.url, `${get('1.1')}Expect: 200-ok\r\n\r\n`);
     assert.match(answer, /^HTTP\/1\.1 417 Expectation Failed\r\n/);

@@ -53,17 +53,20 @@ export interface SendOptions {
   /** PEM, for HTTPS. */
   ca?: string;
   maxVersion?: SecureVersion;
+  /** Which address of this machine it comes from. */
+  localAddress?: string;
 }
 
 /** Sends the URL's path and query as they are written, with nothing escaped and nothing added. */
 export async function send(url: string, options: SendOptions = {}): Promise<HttpAnswer> {
-  const { method = 'GET', headers: sentHeaders = {}, body, ca, maxVersion } = options;
+  const { method = 'GET', headers: sentHeaders = {}, body, ca, maxVersion, localAddress } = options;
   const { protocol, hostname, port, origin } = new URL(url);
   const request = protocol === 'https:' ? httpsRequest : httpRequest;
   const path = url.slice(origin.length);
   return new Promise((resolve, reject) => {
     const tls = { ...(ca !== undefined && { ca }), ...(maxVersion !== undefined && { maxVersion }) };
-    const sent = request({ hostname, port, path, method, headers: sentHeaders, ...tls }, answer => {
+    const from = localAddress === undefined ? {} : { localAddress };
+    const sent = request({ hostname, port, path, method, headers: sentHeaders, ...tls, ...from }, answer => {
       const { statusCode = 0, headers } = answer;
       buffer(answer).then(octets => resolve({ statusCode, headers, body: octets }), reject);
     });
@@ -140,7 +143,7 @@ function openEnvelope(
   if (eContent === undefined) return { certificates: [] };
   const opening = findOpening(parseEnvelopedData(eContent), [device]);
   const { keyTransport } = opening;
-  const { content, intact } = openContent(opening, size => Buffer.alloc(size));
+  const { content, intact } = openContent(opening);
   assert.ok(intact, 'the answer is not encrypted to the device');
   return {
     cipher: opening.cipher.name,

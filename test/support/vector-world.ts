@@ -36,6 +36,8 @@ export interface VectorWorldOptions {
   /** In place of a clock that stands at `worldNow`. */
   now?: () => number;
   randomBytes?: System['randomBytes'];
+  /** Takes each line of the log, as JSON. */
+  onLog?: (line: string) => void;
   /** 'inline': private keys are used in this thread, so that what a request does is over when it is answered. */
   workers?: 'inline' | number;
 }
@@ -43,13 +45,21 @@ export interface VectorWorldOptions {
 const inline: Workers = { run: async ({ run }, input) => run(input) };
 
 export async function openVectorWorld(options: VectorWorldOptions = {}): Promise<VectorWorld> {
-  const { now = () => worldNow, randomBytes = realSystem.randomBytes, workers: workersOption = 1 } = options;
+  const { now = () => worldNow, randomBytes = realSystem.randomBytes, workers: workersOption = 1, onLog } = options;
   await using opening = new AsyncDisposableStack();
   const dataDir = opening.adopt(await mkdtemp(join(tmpdir(), 'scep-vectors-')), path => rm(path, { recursive: true }));
   let clockOffsetMs = 0;
   const system: System = { ...realSystem, now: () => now() + clockOffsetMs, randomBytes };
   const failures: object[] = [];
-  const log: Log = { info: () => {}, warn: () => {}, error: fields => void failures.push(fields) };
+  const logLine = (fields: object, message: string) => onLog?.(JSON.stringify({ ...fields, message }, showError));
+  const log: Log = {
+    info: logLine,
+    warn: logLine,
+    error(fields, message) {
+      failures.push(fields);
+      logLine(fields, message);
+    },
+  };
   const { config, secrets } = configOf(dataDir);
   await writeFile(config.store.file, await filledStore(), { mode: 0o600 });
   const installation = opening.use(await openInstallation(config, secrets, system));
@@ -129,4 +139,9 @@ async function issuanceIn({ query }: Database): Promise<{ certificates: string[]
     certificates: certificates.map(row => Object.values(row).join(' ')),
     transactions: transactions.map(row => Object.values(row).join(' ')),
   };
+}
+
+/** An Error's own words are none of its enumerable properties. */
+function showError(_name: string, value: unknown): unknown {
+  return value instanceof Error ? { message: value.message, stack: value.stack, cause: value.cause } : value;
 }

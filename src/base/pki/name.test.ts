@@ -1,13 +1,17 @@
 /** Shows that names are read, compared and written as RFC 5280 and RFC 4514 say, and that no name can pass for another in a line of text. */
 import assert from 'node:assert/strict';
+import { X509Certificate } from 'node:crypto';
 import { describe, it } from 'node:test';
 import * as fc from 'fast-check';
 import { hex } from '../../../test/support/ber.ts';
 import { refused } from '../../../test/support/pki-error-check.ts';
-import { seed } from '../../../test/support/pki-fixtures.ts';
+import { rsaKey, seed, validity } from '../../../test/support/pki-fixtures.ts';
+import { createSigner } from './algorithms.ts';
 import { parseBer, Tag } from './asn1.ts';
 import { objectIdentifier, printableString, sequence, setOf, tlv, utf8String } from './der.ts';
-import { createName, formatName, Name, namesEqual, parseNameString } from './name.ts';
+import { createName, formatName, isReadable, Name, namesEqual, parseNameString } from './name.ts';
+import { publicKeyOf } from './public-key.ts';
+import { createCertificate } from './x509.ts';
 
 const commonName = '2.5.4.3';
 const nameOf = (value: Uint8Array, type = commonName) => new Name(parseBer(sequence(setOf(sequence(objectIdentifier(type), value)))));
@@ -41,6 +45,9 @@ describe('Name', () => {
     for (const digits of [
       '30 02 05 00',
       '30 04 31 02 05 00',
+      // An RDN with another tag than SET, an attribute with another than SEQUENCE: the fuzzer had certificates made of them.
+      '30 0c f1 0a 30 08 06 03 55 04 03 0c 01 61',
+      '30 0c 31 0a b0 08 06 03 55 04 03 0c 01 61',
       '30 09 31 07 30 05 06 03 55 04 03',
       '30 0b 31 09 30 07 06 03 55 04 03 0c ff',
       '30 0b 31 09 30 07 0c 01 61 0c 02 61 62',
@@ -50,6 +57,30 @@ describe('Name', () => {
     }
     refused(() => nameOf(tlv(Tag.utf8String, hex('ff'))).rdns, 'malformed', /UTF-8/);
   });
+});
+
+describe('isReadable', () => {
+  const text = Buffer.from('00000041', 'hex');
+  const values: [name: string, value: Uint8Array][] = [
+    ...Object.entries(Tag).flatMap(([name, tag]): [string, Uint8Array][] =>
+      typeof tag === 'number' && tag >= Tag.utf8String && tag !== Tag.sequence && tag !== Tag.set ? [[name, tlv(tag, text)]] : [],
+    ),
+    ['BIT STRING', tlv(Tag.bitString, hex('00 ff'))],
+    ['OCTET STRING', tlv(Tag.octetString, text)],
+    ['INTEGER', tlv(Tag.integer, text)],
+    ['NULL', tlv(Tag.null)],
+    ['[12]', tlv(Tag.context(12), text)],
+  ];
+  for (const [about, value] of values) {
+    it(`says of a subject with a value of type ${about} whether OpenSSL reads the certificate`, () => {
+      const subject = nameOf(value);
+      const template = { subject: subject.der, subjectPublicKeyInfo: publicKeyOf(rsaKey('client')).spki, extensions: [] };
+      const issued = { ...template, ...validity, issuer: nameOf(utf8String('CA')).der, serialNumber: '01' };
+      const certificate = createCertificate(issued, createSigner(rsaKey('client')));
+      if (isReadable(subject)) assert.doesNotThrow(() => new X509Certificate(certificate));
+      else assert.throws(() => new X509Certificate(certificate));
+    });
+  }
 });
 
 describe('namesEqual', () => {

@@ -28,9 +28,14 @@ export class Name {
    * what five say. Throws PkiError.
    */
   get rdns(): readonly (readonly AttributeTypeAndValue[])[] {
-    this.#rdns ??= this.#element.elements('Name').map(rdn => rdn.elements('RelativeDistinguishedName').map(parseAttribute));
+    this.#rdns ??= this.#element.elements('Name').map(parseRdn);
     return this.#rdns;
   }
+}
+
+function parseRdn(element: Element): AttributeTypeAndValue[] {
+  if (element.tag !== Tag.set) throw malformed('a RelativeDistinguishedName that is no SET');
+  return element.elements('RelativeDistinguishedName').map(parseAttribute);
 }
 
 const shortNames: Record<string, string> = {
@@ -61,12 +66,33 @@ const printableTypes = new Set(['2.5.4.6', '2.5.4.5', '2.5.4.46']);
 const ia5Types = new Set(['0.9.2342.19200300.100.1.25', '1.2.840.113549.1.9.1']);
 
 function parseAttribute(element: Element): AttributeTypeAndValue {
+  if (element.tag !== Tag.sequence) throw malformed('an AttributeTypeAndValue that is no SEQUENCE');
   const fields = element.fields('AttributeTypeAndValue');
   const type = fields.next(Tag.objectIdentifier, 'type').oid();
   const value = fields.any('value');
   fields.end();
   const isText = textTags.has(value.tag);
   return { type, value: isText ? readText(value) : `#${value.bytes.toString('hex')}`, isText };
+}
+
+/** What OpenSSL takes for an attribute's value: it reads no certificate that has another in its subject, VisibleString and times among them. */
+const readableTags: ReadonlySet<number> = new Set([
+  Tag.bitString,
+  Tag.utf8String,
+  Tag.numericString,
+  Tag.printableString,
+  Tag.teletexString,
+  Tag.ia5String,
+  Tag.universalString,
+  Tag.bmpString,
+]);
+
+/** Whether a certificate with this name is one that everybody can read. */
+export function isReadable(name: Name): boolean {
+  const attributes = parseBer(name.der)
+    .elements('Name')
+    .flatMap(rdn => rdn.elements('RelativeDistinguishedName'));
+  return attributes.every(attribute => readableTags.has(attribute.elements('AttributeTypeAndValue')[1]?.tag ?? 0));
 }
 
 /** The same name: equal octets, or the same attributes with the same text, since some clients write a name anew with other string types. */

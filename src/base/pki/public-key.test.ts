@@ -46,6 +46,20 @@ describe('parsePublicKey', () => {
     }
   });
 
+  it('refuses parameters that would make a certificate unreadable: a NULL that is not empty, and what follows', () => {
+    const { spki, subjectPublicKey } = publicKeyOf(rsaKey('client'));
+    const withParameters = (...parameters: Uint8Array[]) =>
+      sequence(sequence(objectIdentifier(Oid.rsaEncryption), ...parameters), bitString(subjectPublicKey));
+    assert.deepEqual(parsed(withParameters(derNull)).spki, spki);
+    assert.equal(parsed(withParameters()).bits, 2048);
+    for (const parameters of [[tlv(Tag.null, hex('00'))], [derNull, derNull], [sequence()]])
+      refused(() => parsed(withParameters(...parameters)), 'malformed');
+    const curve = [objectIdentifier(Oid.ecPublicKey), objectIdentifier(Oid.prime256v1)];
+    const point = bitString(publicKeyOf(ecKey('prime256v1')).subjectPublicKey);
+    assert.equal(parsed(sequence(sequence(...curve), point)).bits, 256);
+    refused(() => parsed(sequence(sequence(...curve, derNull), point)), 'malformed');
+  });
+
   it('reads keys on the three NIST curves', () => {
     for (const [curve, bits] of [
       ['prime256v1', 256],

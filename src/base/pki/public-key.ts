@@ -1,6 +1,6 @@
 /** SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7): read and bounded before OpenSSL sees it, since a hostile modulus or exponent costs seconds. */
 import { createHash, createPublicKey, type KeyObject } from 'node:crypto';
-import { type Element, parseBer, parseSequence, Tag } from './asn1.ts';
+import { type Element, type Fields, parseBer, parseSequence, Tag } from './asn1.ts';
 import { Oid } from './oids.ts';
 import { malformed } from './pki-error.ts';
 
@@ -71,10 +71,16 @@ export function parsePublicKey(element: Element): PublicKey {
   const subjectPublicKey = fields.next(Tag.bitString, 'subjectPublicKey').bitStringOctets();
   fields.end();
   const oid = algorithm.next(Tag.objectIdentifier, 'algorithm').oid();
-  if (oid === Oid.rsaEncryption) return new PublicKey(element.bytes, 'RSA', checkRsaPublicKey(subjectPublicKey), subjectPublicKey);
+  if (oid === Oid.rsaEncryption) {
+    checkRsaParameters(algorithm);
+    return new PublicKey(element.bytes, 'RSA', checkRsaPublicKey(subjectPublicKey), subjectPublicKey);
+  }
   if (oid === Oid.ecPublicKey) {
     const bits = curveBits.get(algorithm.optional(Tag.objectIdentifier)?.oid() ?? '');
-    if (bits !== undefined) return new PublicKey(element.bytes, 'EC', bits, subjectPublicKey);
+    if (bits !== undefined) {
+      algorithm.end();
+      return new PublicKey(element.bytes, 'EC', bits, subjectPublicKey);
+    }
   }
   const bits = mlDsaKeyBits.get(oid);
   if (bits !== undefined) {
@@ -90,6 +96,13 @@ export function parsePublicKey(element: Element): PublicKey {
 export function publicKeyOf(key: KeyObject): PublicKey {
   const publicKey = key.type === 'public' ? key : createPublicKey(key);
   return parsePublicKey(parseBer(publicKey.export({ format: 'der', type: 'spki' })));
+}
+
+/** RFC 3279 section 2.3.1: NULL, which some leave out. What else stands there would stand in the certificate, and nobody could read that. */
+function checkRsaParameters(algorithm: Fields): void {
+  const parameters = algorithm.optional(Tag.null);
+  algorithm.end();
+  if (parameters !== undefined && parameters.content.length > 0) throw malformed('a NULL that is not empty');
 }
 
 /** The length of the modulus of an RSAPublicKey (RFC 8017 appendix A.1.1) that is safe to compute with. */

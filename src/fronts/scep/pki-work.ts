@@ -1,7 +1,7 @@
 /** What a pkiMessage costs in private-key operations, as tasks for worker threads: bytes and keys in, bytes out. */
 import type { KeyObject } from 'node:crypto';
 import type { AlgorithmPolicy } from '../../base/pki/algorithms.ts';
-import type { KeyPair } from '../../base/pki/enveloped-data.ts';
+import { fitsKeyTransport, type KeyPair } from '../../base/pki/enveloped-data.ts';
 import { PkiError } from '../../base/pki/pki-error.ts';
 import { parseCertificate } from '../../base/pki/x509.ts';
 import type { RequestTypeName } from '../../base/scep.ts';
@@ -34,15 +34,16 @@ export interface OpenOutput {
 /** Throws PkiError, as `openPkiMessage` does. */
 export function openRequest({ message, requestType, keyPairs, policy }: OpenInput): OpenOutput {
   const parsed = keyPairs.map(parseKeyPair);
-  const { signer, messageData, reply } = openPkiMessage(parsePkiMessage(message), {
-    requestType,
-    keyPairs: parsed,
-    policy,
-    randomBytes: realSystem.randomBytes,
-  });
+  const { signer, messageData, reply } = openPkiMessage(parsePkiMessage(message), { requestType, keyPairs: parsed, policy });
   // The answer is encrypted to the signer's key, so one that cannot be encrypted to is refused before anything is issued.
   if (signer.publicKey.kind !== 'RSA') {
     throw new PkiError('unsuitableRecipient', 'The answer can only be encrypted to an RSA key. Sign the request with an RSA key.');
+  }
+  if (!fitsKeyTransport(signer.publicKey, reply)) {
+    throw new PkiError(
+      'unsuitableRecipient',
+      'The RSA key that signs the request is too short for its key transport. Use 2048 bits or more.',
+    );
   }
   const { keyPair, ...algorithms } = reply;
   return { signer: signer.der, messageData, keyPairIndex: parsed.indexOf(keyPair), algorithms };

@@ -109,7 +109,8 @@ export const renewal: Drafts = {
   'csr-signature-tampered': {
     stands: 'B75: a renewal whose CSR is not signed with the new key',
     connector: 'renewal',
-    ...refused('badMessageCheck', 'The signature of the certificate signing request does not hold.'),
+    // An altered CSR for another key than the signer's tells nothing: see uniform-opening.ts.
+    ...refused('badRequest', 'The request could not be decoded. Please send a valid SCEP request.'),
     make: maker => {
       const csr = maker.csr({ csrKey: 'device-2', challenge: null, csrParts: { subject: identitySpecs['issued-valid'].subject } });
       return maker.request({ signer: 'issued-valid', messageType: '17', csr: withFlippedOctet(csr, -1) });

@@ -1,0 +1,11 @@
+/** A process of the SCEP fuzzer: does the rounds that it is told to, and says which input it begins, so that one that hangs or crashes it is known. */
+import type { ProcessMessage } from './scep-fuzz.ts';
+import { type RoundTask, ScepRounds } from './scep-rounds.ts';
+
+const rounds = new ScepRounds({ onInput: say });
+
+process.on('message', (task: RoundTask) => void rounds.run(task).then(report => say({ report })));
+
+function say(message: ProcessMessage): void {
+  process.send?.(message);
+}
