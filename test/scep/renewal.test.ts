@@ -151,13 +151,17 @@ describe('a certificate of the connector authorises its own renewal', () => {
     assert.ok(!(await renewed(without, { extensions: [sid('S-1-5-21-1')] })).raw.includes('S-1-5-21-1'));
   });
 
-  it('only with proof of possession of the new key', async () => {
-    const signer = {
+  it('only with proof of possession of the key that it is for, be it a new one or the one that it has', async () => {
+    const signedBy = (key: KeyObject) => ({
       algorithm: encodeAlgorithmIdentifier('1.2.840.113549.1.1.11'),
-      sign: (data: Uint8Array) => sign('sha256', data, client.device.privateKey),
-    };
-    const text = 'The signature of the certificate signing request does not hold.';
-    await assertRefused(await enrolled(), { csrParts: { key: newKey, signer } }, 'badMessageCheck', text);
+      sign: (data: Uint8Array) => sign('sha256', data, key),
+    });
+    const old = await enrolled();
+    // Of a key that is not the signer's no more is said than of what cannot be decoded: the signer may not have written the CSR.
+    const undecodable = 'The request could not be decoded. Please send a valid SCEP request.';
+    await assertRefused(old, { csrParts: { key: newKey, signer: signedBy(old.privateKey) } }, 'badRequest', undecodable);
+    const broken = 'The signature of the certificate signing request does not hold.';
+    await assertRefused(old, { csrParts: { key: old.privateKey, signer: signedBy(newKey) } }, 'badMessageCheck', broken);
   });
 
   it('with the very CSR and transactionID that brought it, since whoever signs with it has got it', async () => {
