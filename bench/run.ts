@@ -7,6 +7,8 @@ export interface Measurement {
   title: string;
   rows: readonly (readonly [label: string, value: string])[];
   figures: Record<string, number>;
+  /** False ends the run with status 1. */
+  passed?: boolean;
 }
 
 interface Benchmark {
@@ -20,6 +22,13 @@ const benchmarks = new Map<string, Benchmark>([
     {
       about: 'what it costs to decode a PKIOperation, beside one RSA-2048 signature',
       measure: async () => (await import('./codec.ts')).measureCodec(),
+    },
+  ],
+  [
+    'timing',
+    {
+      about: 'whether the time of a refusal tells what was wrong behind the RA key; status 1 when it does',
+      measure: async () => (await import('./timing.ts')).measureTiming(),
     },
   ],
   [
@@ -53,7 +62,7 @@ async function main(args: string[]): Promise<number> {
   const json = JSON.stringify(measurement.figures, undefined, 2);
   console.log(values.json === '-' ? json : table(measurement));
   if (values.json !== undefined && values.json !== '-') writeFileSync(values.json, `${json}\n`);
-  return 0;
+  return measurement.passed === false ? 1 : 0;
 }
 
 function parse(args: string[]) {

@@ -1,6 +1,6 @@
 /** The commands: parses the command line, does what it names and prints. The only file that prints. */
-import { createPrivateKey } from 'node:crypto';
-import { access, constants, mkdir, readFile, rename, stat, writeFile } from 'node:fs/promises';
+import { createPrivateKey, type KeyObject } from 'node:crypto';
+import { access, constants, mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
@@ -18,7 +18,7 @@ import { parseCertificate } from './base/pki/x509.ts';
 import { StartError } from './base/start-error.ts';
 import { realSystem } from './base/system.ts';
 import { examine } from './client/doctor.ts';
-import { type Enrolled, enroll } from './client/enroll.ts';
+import { type Enrolled, EnrolmentRefusedError, enroll } from './client/enroll.ts';
 import { OptionError, ScepClientError } from './client/scep-client.ts';
 import { type Config, ConfigError, describeConfig, readConfig } from './config.ts';
 import { type RunningServer, startServer } from './server.ts';
@@ -40,7 +40,12 @@ program
   .requiredOption('--url <url>', 'the SCEP URL')
   .option('--challenge <password>', 'the challenge password')
   .option('--subject <name>', "the subject, such as 'CN=printer-7,O=Example' (when renewing: the old certificate's)")
-  .option('--san <name>', 'a subject alternative name: DNS:…, IP:…, email:…, URI:… or UPN:…; may be given again', collect, [])
+  .option(
+    '--san <name>',
+    "a subject alternative name: DNS:…, IP:…, email:…, URI:… or UPN:…; may be given again (when renewing: the old certificate's)",
+    collect,
+    [],
+  )
   .option('--key <type>', 'the key to make: rsa:BITS', 'rsa:2048')
   .option('--out <directory>', 'where the files go', '.')
   .option('--ca-fingerprint <sha256>', 'refuse any CA that does not have this SHA-256 fingerprint')
@@ -134,17 +139,35 @@ interface EnrollArguments {
 
 async function runEnroll(args: EnrollArguments): Promise<void> {
   const renewing = args.renew && (await readRenewing(args));
-  const subject = args.subject ?? (renewing && formatName(renewing.certificate.subject));
-  if (subject === undefined)
-    throw new InvalidArgumentError("--subject is missing: give the device's name, such as --subject 'CN=printer-7'");
   if (!args.renew && !args.force) await refuseToReplace(join(args.out, 'key.pem'));
   await checkWritable(args.out);
-  const options = { ...args, subject, subjectAltNames: args.san, ...(renewing && { renewing }) };
-  const enrolled = await enroll(options, { system: realSystem, report: text => console.error(text), wait: ms => wait(ms) });
-  await writeEnrolled(args.out, enrolled);
-  const { subject: issuedTo, notAfter } = enrolled.certificate;
-  console.log(`Enrolled ${formatName(issuedTo)}, valid until ${new Date(notAfter).toISOString()}.`);
-  console.log(`Wrote ${['key.pem', 'cert.pem', 'chain.pem'].map(name => join(args.out, name)).join(', ')}.`);
+  const pendingKeyFile = join(args.out, 'pending-key.pem');
+  const privateKey = await readPendingKey(pendingKeyFile);
+  const options = { ...args, subject: args.subject, subjectAltNames: args.san, privateKey, ...(renewing && { renewing }) };
+  const report = (text: string) => console.error(text);
+  if (privateKey !== undefined) report(`Going on with ${pendingKeyFile}, the key of a request that was pending.`);
+  const keepPending = (key: KeyObject) => writePrivate(pendingKeyFile, toPem(key));
+  try {
+    const enrolled = await enroll(options, { system: realSystem, report, wait: ms => wait(ms), keepPending });
+    await writeEnrolled(args.out, enrolled);
+    const { subject, notAfter } = enrolled.certificate;
+    console.log(`Enrolled ${formatName(subject)}, valid until ${new Date(notAfter).toISOString()}.`);
+    console.log(`Wrote ${['key.pem', 'cert.pem', 'chain.pem'].map(name => join(args.out, name)).join(', ')}.`);
+  } catch (error) {
+    if (error instanceof EnrolmentRefusedError) await rm(pendingKeyFile, { force: true });
+    throw error;
+  }
+  await rm(pendingKeyFile, { force: true });
+}
+
+async function readPendingKey(file: string): Promise<KeyObject | undefined> {
+  const pem = await readFile(file).catch(() => undefined);
+  if (pem === undefined) return undefined;
+  try {
+    return createPrivateKey(pem);
+  } catch (cause) {
+    throw new ScepClientError(`${file} is no private key in PEM. Delete it to begin anew.`, { cause });
+  }
 }
 
 async function readRenewing({ cert, keyFile }: EnrollArguments) {
@@ -170,11 +193,20 @@ async function refuseToReplace(file: string): Promise<void> {
   if (found) throw new ScepClientError(`${file} is already there: choose another --out, or replace it with --force.`);
 }
 
+async function writePrivate(file: string, text: string): Promise<void> {
+  await mkdir(dirname(file), { recursive: true });
+  await writeFile(file, text, { mode: ownerOnly });
+}
+
+function toPem(privateKey: KeyObject): string {
+  return privateKey.export({ format: 'pem', type: 'pkcs8' }).toString();
+}
+
 /** All of them are written before the first takes its name, so that a full disk leaves an old pair as it was. */
 async function writeEnrolled(directory: string, { privateKey, certificate, issuers }: Enrolled): Promise<void> {
   await mkdir(directory, { recursive: true });
   const texts = {
-    'key.pem': privateKey.export({ format: 'pem', type: 'pkcs8' }).toString(),
+    'key.pem': toPem(privateKey),
     'cert.pem': encodePem('CERTIFICATE', certificate.der),
     'chain.pem': issuers.map(({ der }) => encodePem('CERTIFICATE', der)).join(''),
   };

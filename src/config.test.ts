@@ -39,6 +39,7 @@ describe('parseConfig', () => {
       logFormat: 'auto',
       caKeyAlgorithm: 'RSA_2048',
       vpcEndpoints: new Map(),
+      trustedProxies: new Map(),
       publicationUrl: 'http://localhost:8081',
       auditRetentionDays: 90,
     });
@@ -71,6 +72,7 @@ describe('parseConfig', () => {
       SCEP_LOG_FORMAT: 'pretty',
       SCEP_CA_KEY_ALGORITHM: 'EC_secp384r1',
       SCEP_VPC_ENDPOINTS: 'vpce-01234567=https://scep.plant.example:9443/,vpce-0123456789abcdef0',
+      SCEP_TRUSTED_PROXIES: '10.0.0.5, 2001:db8:7::/48',
       SCEP_PUBLICATION_URL: 'http://pki.example.com/',
       SCEP_AUDIT_FILE: '/var/log/scep/audit.json',
       SCEP_AUDIT_RETENTION_DAYS: 'off',
@@ -100,6 +102,10 @@ describe('parseConfig', () => {
         ['vpce-01234567', 'https://scep.plant.example:9443'],
         ['vpce-0123456789abcdef0', undefined],
       ]),
+      trustedProxies: new Map([
+        ['10.0.0.5', { address: [10, 0, 0, 5], prefixBits: 32 }],
+        ['2001:db8:7::/48', { address: [0x20, 0x01, 0x0d, 0xb8, 0, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], prefixBits: 48 }],
+      ]),
       publicationUrl: 'http://pki.example.com',
       auditFile: '/var/log/scep/audit.json',
       auditRetentionDays: Number.POSITIVE_INFINITY,
@@ -125,6 +131,7 @@ describe('parseConfig', () => {
 describe('a mistake', () => {
   const wrong: Record<string, string[]> = {
     SCEP_STORE: ['mysql', 'SQLITE'],
+    SCEP_TRUSTED_PROXIES: ['proxy.example.com', '10.0.0.0/33', '10.0.0.5,', '10.0.0.5;10.0.0.6', '0.0.0.0/0', '::/0', 'fe80::1%eth0'],
     SCEP_API_LISTEN: ['8080', ':8080', '127.0.0.1:', '127.0.0.1:65536', 'off', 'http://127.0.0.1:8080', '::1:8080'],
     SCEP_ENROLL_LISTEN: ['8081', 'OFF', 'on'],
     SCEP_ENROLL_TLS_LISTEN: ['127.0.0.1'],

@@ -2,6 +2,7 @@
 import { availableParallelism } from 'node:os';
 import { join, resolve } from 'node:path';
 import type { z } from 'zod';
+import type { Network } from './base/ip-networks.ts';
 import type { KeyAlgorithm } from './base/private-ca.ts';
 import {
   type ConnectorRateQuotaName,
@@ -37,6 +38,8 @@ export interface Config {
   readonly caKeyAlgorithm: KeyAlgorithm;
   /** URL by endpoint id; undefined where there is none yet. */
   readonly vpcEndpoints: ReadonlyMap<string, string | undefined>;
+  /** Networks by their texts. */
+  readonly trustedProxies: ReadonlyMap<string, Network>;
   readonly publicationUrl: string;
   readonly auditFile?: string;
   /** Infinity: for ever. */
@@ -105,6 +108,7 @@ export function describeConfig(config: Config): string {
     SCEP_LOG_FORMAT: config.logFormat === 'auto' ? undefined : config.logFormat,
     SCEP_CA_KEY_ALGORITHM: config.caKeyAlgorithm,
     SCEP_VPC_ENDPOINTS: vpcEndpointsText(config.vpcEndpoints),
+    SCEP_TRUSTED_PROXIES: config.trustedProxies.size === 0 ? undefined : [...config.trustedProxies.keys()].join(','),
     SCEP_PUBLICATION_URL: config.publicationUrl,
     SCEP_AUDIT_FILE: config.auditFile,
     SCEP_AUDIT_RETENTION_DAYS: numberText(config.auditRetentionDays),
@@ -228,6 +232,7 @@ function configOf(values: CompleteValues): Config {
     logFormat: values.SCEP_LOG_FORMAT ?? 'auto',
     caKeyAlgorithm: values.SCEP_CA_KEY_ALGORITHM,
     vpcEndpoints: values.SCEP_VPC_ENDPOINTS ?? new Map(),
+    trustedProxies: values.SCEP_TRUSTED_PROXIES ?? new Map(),
     publicationUrl: values.SCEP_PUBLICATION_URL ?? defaultPublicationUrl(values),
     ...(values.SCEP_AUDIT_FILE && { auditFile: resolve(values.SCEP_AUDIT_FILE) }),
     auditRetentionDays: values.SCEP_AUDIT_RETENTION_DAYS,

@@ -17,6 +17,7 @@ import { type HttpRequest, type HttpResponse, type Listener, type ListenerOption
 import { createPublicationHandler } from './fronts/publication/handler.ts';
 import { createScepHandler } from './fronts/scep/handler.ts';
 import { isTlsCertificateGood, readTlsFiles, type TlsFiles, watchTlsFiles } from './fronts/tls-files.ts';
+import { sourceOf } from './fronts/trusted-proxies.ts';
 import { type Installation, masterKeyCheckProperty, openInstallation } from './installation.ts';
 import { formatCredentials } from './service/access-keys.ts';
 import { Audit } from './service/audit.ts';
@@ -197,11 +198,13 @@ async function answerReadiness(database: Database): Promise<HttpResponse> {
 function enrolmentFront({ audit, revocationLists, ...services }: Services, config: Config, system: System, log: FastifyBaseLogger) {
   const publish = createPublicationHandler({ revocationLists, log });
   const { compatibility, publicUrl } = config;
+  const trustedProxies = [...config.trustedProxies.values()];
   const scep = createScepHandler({ ...services, compatibility, publicUrl, record: event => audit.recordCall(event), system, log });
   return async (request: HttpRequest): Promise<HttpResponse> => {
     const publication = publish(request);
     if (publication !== undefined) return publication;
-    return scep({ ...request, hosts: headerValues(request, 'host'), userAgent: headerValues(request, 'user-agent')[0] });
+    const source = sourceOf(trustedProxies, request.source, headerValues(request, 'x-forwarded-for'));
+    return scep({ ...request, source, hosts: headerValues(request, 'host'), userAgent: headerValues(request, 'user-agent')[0] });
   };
 }
 

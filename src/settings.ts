@@ -1,5 +1,6 @@
 /** Every setting: its name, default, meaning and form. docs/configuration.md holds the same table, and a test compares the two. */
 import { z } from 'zod';
+import { type Network, parseNetwork } from './base/ip-networks.ts';
 import { keyAlgorithms } from './base/private-ca.ts';
 import { connectorRateQuotas, type Quota, type Rate, rateQuotas, resourceQuotas } from './base/quotas.ts';
 
@@ -74,6 +75,17 @@ function parseVpcEndpoints(text: string): ReadonlyMap<string, string | undefined
     endpoints.set(id, parsed);
   }
   return endpoints;
+}
+
+/** Networks by their texts. One of every address there is would let anybody write what the audit trail says of them. */
+function parseTrustedProxies(text: string): ReadonlyMap<string, Network> | undefined {
+  const networks = new Map<string, Network>();
+  for (const entry of text.split(',').map(part => part.trim())) {
+    const network = parseNetwork(entry);
+    if (network === undefined || network.prefixBits === 0) return undefined;
+    networks.set(entry, network);
+  }
+  return networks;
 }
 
 function parseDays(text: string): number | undefined {
@@ -184,6 +196,11 @@ export const settings = {
       'Private enrolment addresses, `vpce-…=URL` separated by commas. A connector made with such a VpcEndpointId answers at that URL alone.',
     form: form(parseVpcEndpoints, 'write vpce-0123456789abcdef0=https://scep.internal.example, with commas between several'),
     isHidden: true,
+  },
+  SCEP_TRUSTED_PROXIES: {
+    meaning:
+      'Addresses and networks of the proxies before the enrolment listeners, separated by commas. What they, and only they, say in X-Forwarded-For is where a request comes from.',
+    form: form(parseTrustedProxies, 'write addresses or networks with commas between them, for example 10.0.0.5,192.168.7.0/24'),
   },
   SCEP_PUBLICATION_URL: {
     defaultMeaning: 'the host of SCEP_PUBLIC_URL with the port of SCEP_ENROLL_LISTEN, over HTTP',

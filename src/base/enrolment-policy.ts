@@ -21,8 +21,11 @@ export interface EnrolmentPolicy {
   /** Names of RFC 5280 and its kin, or OIDs. */
   ExtendedKeyUsages: readonly string[];
   Keys: { RsaBitsMin: number; RsaBitsMax: number; Curves: readonly CurveName[] };
-  /** Maximum cuts what a CSR asks for; a certificate never outlives its issuer either way. */
-  Validity: { Default: PolicyValidity; Maximum?: PolicyValidity };
+  /**
+   * Maximum cuts what a CSR asks for; a certificate never outlives its issuer either way. It begins that long before it is issued, since devices' clocks
+   * are slow: those of Windows at its first start by up to nine hours.
+   */
+  Validity: { Default: PolicyValidity; Maximum?: PolicyValidity; BackdateMinutes: number };
   /** Microsoft's security identifier, by which Active Directory maps a certificate to an account. */
   SecurityIdentifier: 'STRIP' | 'KEEP';
   /** CERTIFICATE: one that this connector issued authorises its own renewal, in the last WindowPercent of its life. */
@@ -63,7 +66,7 @@ export const defaultEnrolmentPolicy: EnrolmentPolicy = {
     'microsoftEncryptingFileSystem',
   ],
   Keys: { RsaBitsMin: 2048, RsaBitsMax: 16_384, Curves: ['P-256', 'P-384', 'P-521'] },
-  Validity: { Default: { Value: 1, Type: 'YEARS' } },
+  Validity: { Default: { Value: 1, Type: 'YEARS' }, BackdateMinutes: 60 },
   SecurityIdentifier: 'STRIP',
   Renewal: { Mode: 'OFF', WindowPercent: 50 },
   Approval: { Mode: 'OFF', ExpiresInDays: 30 },

@@ -31,6 +31,7 @@ export type FailInfoName = keyof typeof FailInfo;
 const failInfoByReason: Record<PkiErrorReason, FailInfoName> = {
   malformed: 'badRequest',
   undecodable: 'badRequest',
+  otherRecipient: 'badRequest',
   unsupportedAlgorithm: 'badAlg',
   unsuitableRecipient: 'badAlg',
   badSignature: 'badMessageCheck',
@@ -92,6 +93,7 @@ export function failure(failInfo: FailInfoName, reason: string, error?: Connecto
 const errorByReason: Record<PkiErrorReason, ConnectorErrorCode> = {
   malformed: 'invalidCms',
   undecodable: 'notDecoded',
+  otherRecipient: 'notDecoded',
   unsupportedAlgorithm: 'unsupportedAlgorithm',
   unsuitableRecipient: 'responseNotEncoded',
   badSignature: 'invalidCms',

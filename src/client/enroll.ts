@@ -6,6 +6,7 @@ import { sequence } from '../base/pki/der.ts';
 import type { KeyPair } from '../base/pki/enveloped-data.ts';
 import {
   type Extension,
+  findExtension,
   generalName,
   KeyUsage,
   keyUsageExtension,
@@ -13,6 +14,7 @@ import {
   subjectAltNameExtension,
 } from '../base/pki/extensions.ts';
 import { formatName, parseNameString } from '../base/pki/name.ts';
+import { Oid } from '../base/pki/oids.ts';
 import { createCertificationRequest } from '../base/pki/pkcs10.ts';
 import { publicKeyOf } from '../base/pki/public-key.ts';
 import { type Certificate, createCertificate, fingerprint, newSerialNumber, parseCertificate } from '../base/pki/x509.ts';
@@ -33,12 +35,14 @@ export const answerPolicy: AlgorithmPolicy = {
 export interface EnrollOptions {
   url: string;
   challenge?: string | undefined;
-  /** RFC 4514, such as `CN=printer-7,O=Example`. */
-  subject: string;
-  /** `DNS:…`, `IP:…`, `email:…`, `URI:…`, `UPN:…`. */
+  /** RFC 4514, such as `CN=printer-7,O=Example`. Undefined: that of the certificate being renewed. */
+  subject: string | undefined;
+  /** `DNS:…`, `IP:…`, `email:…`, `URI:…`, `UPN:…`. None: those of the certificate being renewed, if one is. */
   subjectAltNames: readonly string[];
   /** `rsa:BITS`. */
   key: string;
+  /** In place of a new key: that of a request that waits. */
+  privateKey?: KeyObject | undefined;
   caFingerprint?: string | undefined;
   /** The certificate being renewed, which then signs the request. */
   renewing?: KeyPair | undefined;
@@ -49,7 +53,12 @@ interface EnrollParts {
   /** Told what is being done, a sentence at a time. */
   report: (progress: string) => void;
   wait: (ms: number) => Promise<void>;
+  /** Told that the request waits, with the key that gets its certificate. */
+  keepPending?: (privateKey: KeyObject) => Promise<void>;
 }
+
+/** The server's last word on a request: it can only be made anew. */
+export class EnrolmentRefusedError extends ScepClientError {}
 
 export interface Enrolled {
   privateKey: KeyObject;
@@ -59,22 +68,24 @@ export interface Enrolled {
 }
 
 /** Throws ScepClientError or PkiError when anything on the way is refused or does not hold. */
-export async function enroll(options: EnrollOptions, { system, report, wait }: EnrollParts): Promise<Enrolled> {
+export async function enroll(options: EnrollOptions, { system, report, wait, keepPending }: EnrollParts): Promise<Enrolled> {
   const client = new ScepClient(options.url, options.caFingerprint);
   const bits = parseKeyOption(options.key);
-  const extensions = requestedExtensions(options.subjectAltNames);
-  const subject = parseSubjectOption(options.subject);
+  const extensions = requestedExtensions(options);
+  const subject = requestedSubject(options);
   const ca = await client.getCaCert();
   reportAuthorities(ca, options.caFingerprint, report);
   const caps = await client.getCaCaps();
   report(`The server offers ${[...caps].join(', ') || 'no capabilities'}.`);
-  report(`Making an RSA key of ${bits} bits.`);
-  const { privateKey } = generateKeyPairSync('rsa', { modulusLength: bits });
+  if (options.privateKey === undefined) report(`Making an RSA key of ${bits} bits.`);
+  const { privateKey = generateKeyPairSync('rsa', { modulusLength: bits }).privateKey } = options;
   const request = createRequest({ ...options, privateKey, subject, extensions, caps, recipient: ca.recipient }, system);
   report(`Sending a ${request.messageType}.`);
   let answer = await exchange(client, caps, ca, request);
+  if (answer.pkiStatus === 'PENDING') await keepPending?.(privateKey);
   for (let polls = 0; answer.pkiStatus === 'PENDING'; polls++) {
-    if (polls === enrollLimits.pollsMax) throw new ScepClientError('The request is still pending. Have it approved, then enrol again.');
+    if (polls === enrollLimits.pollsMax)
+      throw new ScepClientError('The request is still pending. Have it approved, then run the same command again.');
     report(`The request is pending; asking again in ${enrollLimits.pollIntervalMs / 1000} s.`);
     await wait(enrollLimits.pollIntervalMs);
     const issuerAndSubject = sequence(ca.authorities[0]?.subject.der ?? ca.recipient.issuer.der, subject);
@@ -82,7 +93,7 @@ export async function enroll(options: EnrollOptions, { system, report, wait }: E
     answer = await exchange(client, caps, ca, { ...request, ...poll });
   }
   if (answer.pkiStatus === 'FAILURE')
-    throw new ScepClientError(`The server refused: ${answer.failInfo}. ${answer.failInfoText ?? ''}`.trim());
+    throw new EnrolmentRefusedError(`The server refused: ${answer.failInfo}. ${answer.failInfoText ?? ''}`.trim());
   const publicKey = publicKeyOf(privateKey);
   const certificate = answer.certificates.find(({ publicKey: issued }) => issued.equals(publicKey));
   if (certificate === undefined) throw new ScepClientError('The server sent no certificate for the key of the request.');
@@ -142,7 +153,10 @@ function reportAuthorities(ca: CaCertificates, caFingerprint: string | undefined
   if (caFingerprint === undefined) report('The CA is not verified: compare its fingerprint, or give it as --ca-fingerprint.');
 }
 
-function parseSubjectOption(subject: string): Uint8Array {
+/** DER of the Name; of the old certificate as it stands there, since a renewal must not rename anything. */
+function requestedSubject({ subject, renewing }: EnrollOptions): Uint8Array {
+  if (subject === undefined && renewing !== undefined) return renewing.certificate.subject.der;
+  if (subject === undefined) throw new OptionError("--subject is missing: give the device's name, such as --subject 'CN=printer-7'.");
   try {
     return parseNameString(subject).der;
   } catch (cause) {
@@ -159,10 +173,17 @@ function parseKeyOption(key: string): number {
   );
 }
 
-function requestedExtensions(subjectAltNames: readonly string[]): Extension[] {
-  const extensions = [keyUsageExtension([KeyUsage.digitalSignature, KeyUsage.keyEncipherment])];
-  if (subjectAltNames.length > 0) extensions.push(subjectAltNameExtension(subjectAltNames.map(parseSubjectAltNameOption), false));
-  return extensions;
+/** A renewal asks for what the old certificate has, but for names that the options say. */
+function requestedExtensions({ subjectAltNames, renewing }: EnrollOptions): Extension[] {
+  const kept = (oid: string) => renewing && findExtension(renewing.certificate.extensions, oid);
+  const extKeyUsage = kept(Oid.extKeyUsage);
+  const subjectAltName =
+    subjectAltNames.length > 0 ? subjectAltNameExtension(subjectAltNames.map(parseSubjectAltNameOption), false) : kept(Oid.subjectAltName);
+  return [
+    kept(Oid.keyUsage) ?? keyUsageExtension([KeyUsage.digitalSignature, KeyUsage.keyEncipherment]),
+    ...(extKeyUsage ? [extKeyUsage] : []),
+    ...(subjectAltName ? [subjectAltName] : []),
+  ];
 }
 
 function parseSubjectAltNameOption(text: string): { der: Uint8Array } {

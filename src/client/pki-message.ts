@@ -63,7 +63,6 @@ export interface CertRepExpectation {
   /** The request's signer, to whom the answer is encrypted. */
   signer: KeyPair;
   policy: AlgorithmPolicy;
-  randomBytes: (size: number) => Uint8Array;
 }
 
 /** Throws PkiError when the answer is not this server's answer to this request. */
@@ -103,13 +102,13 @@ function readFailure(signerInfo: SignerInfo): { failInfo: FailInfoName; failInfo
   return { failInfo, failInfoText: text && readText(text) };
 }
 
-function openCertificates(eContent: Uint8Array | undefined, { signer, policy, randomBytes }: CertRepExpectation): readonly Certificate[] {
+function openCertificates(eContent: Uint8Array | undefined, { signer, policy }: CertRepExpectation): readonly Certificate[] {
   if (eContent === undefined || eContent.length === 0) throw malformed('a CertRep of SUCCESS without a certificate');
   const opening = findOpening(parseEnvelopedData(eContent), [signer]);
   if (!policy.contentCiphers.has(opening.cipher.name)) {
     throw new PkiError('unsupportedAlgorithm', `an answer encrypted with ${opening.cipher.name}`);
   }
-  const { content, intact } = openContent(opening, randomBytes);
+  const { content, intact } = openContent(opening);
   if (!intact) throw malformed('the answer cannot be decrypted');
   return parseSignedData(content).certificates;
 }

@@ -1,7 +1,7 @@
 /** Who may enrol: whoever holds a challenge of the connector, or, where its policy says so, a certificate that it issued and that is now renewed. */
-import { findCertificateByFingerprint } from '../backends/store/certificates.ts';
+import { findCertificate, findCertificateByFingerprint } from '../backends/store/certificates.ts';
 import { listChallengeMacs } from '../backends/store/challenges.ts';
-import type { CertificateRow, Database, Query } from '../backends/store/database.ts';
+import type { CertificateRow, Database, Query, TransactionRow } from '../backends/store/database.ts';
 import { claimDynamicChallenge } from '../backends/store/dynamic-challenges.ts';
 import { countRenewals } from '../backends/store/transactions.ts';
 import { digests, resolveSignatureAlgorithm, unsupportedAlgorithm } from '../base/pki/algorithms.ts';
@@ -30,6 +30,9 @@ export type Authorisation =
   | { by: 'dynamicChallenge'; dynamicChallengeId: string }
   | { by: 'renewal'; certificateId: string };
 
+const signerExpired = failure('badMessageCheck', 'The certificate included in the request is expired.', { code: 'signerExpired' });
+const renewedTooOften = `The certificate was renewed ${authorisationLimits.renewalsPerCertificateMax} times already`;
+const intuneAdvice = 'This version does not enrol through Microsoft Intune. Use a general-purpose connector.';
 const invalidChallenge = refuseChallenge('is invalid');
 
 function refuseChallenge(what: string): Failure {
@@ -53,18 +56,23 @@ export class Authorisations {
 
   /**
    * Proof of possession first: a guess at the password costs the guesser a key and a signature. Then the certificate being renewed, if there is one
-   * and the policy renews, and else the challenge. Throws PkiError, and ThrottlingException when the source has guessed too often.
+   * and the policy renews, and else the challenge, of which the same request may hold a use since it waited in vain. Throws PkiError, and
+   * ThrottlingException when the source has guessed too often.
    */
-  async authorise(endpoint: EnrolmentEndpoint, request: EnrolmentRequest): Promise<Authorisation | Failure> {
+  async authorise(
+    endpoint: EnrolmentEndpoint,
+    request: EnrolmentRequest,
+    ended: TransactionRow | undefined,
+  ): Promise<Authorisation | Failure> {
     const { policy } = endpoint;
     const issued = await this.#findIssued(endpoint, request.signer);
     const refusal = this.#checkSigner(request, issued) ?? checkProofOfPossession(endpoint, request);
     if (refusal !== undefined) return refusal;
-    const renewal = issued && policy.Renewal.Mode === 'CERTIFICATE' ? this.#checkRenewal(endpoint, request, issued) : undefined;
+    const renewal = issued && policy.Renewal.Mode === 'CERTIFICATE' ? await this.#checkRenewal(endpoint, request, issued) : undefined;
     if (renewal !== undefined && !('pkiStatus' in renewal)) return renewal;
     // Apple devices renew with the challenge of their profile, whatever the signer is.
     if (renewal !== undefined && request.csr.challengePasswords.length === 0) return renewal;
-    return this.#checkChallenge(endpoint, request);
+    return this.#checkChallenge(endpoint, request, ended);
   }
 
   /** Takes what the authorisation is good for, within the transaction that records what it is for. False when it is not good any more. */
@@ -76,8 +84,10 @@ export class Authorisations {
       }
       case 'dynamicChallenge':
         return claimDynamicChallenge(query, authorisation.dynamicChallengeId, this.#parts.system.now());
-      case 'renewal':
-        return (await countRenewals(query, authorisation.certificateId)) < authorisationLimits.renewalsPerCertificateMax;
+      case 'renewal': {
+        const renewed = await findCertificate(query, authorisation.certificateId);
+        return renewed?.status === 'ISSUED' && (await isRenewalLeft(query, authorisation.certificateId));
+      }
       default:
         return authorisation satisfies never;
     }
@@ -91,7 +101,7 @@ export class Authorisations {
       case 'dynamicChallenge':
         return refuseChallenge('was used as often as it may be');
       case 'renewal':
-        return failure('badRequest', `The certificate was renewed ${authorisationLimits.renewalsPerCertificateMax} times already.`);
+        return failure('badRequest', `${renewedTooOften}, or has just been revoked.`);
       default:
         return by satisfies never;
     }
@@ -109,19 +119,28 @@ export class Authorisations {
    */
   #checkSigner({ signer, csr }: EnrolmentRequest, issued: CertificateRow | undefined): Failure | undefined {
     if (signer.notAfter + authorisationLimits.signerClockSkewMs < this.#parts.system.now()) {
-      return failure('badMessageCheck', 'The certificate included in the request is expired.', { code: 'signerExpired' });
+      return signerExpired;
     }
     if (issued?.status === 'REVOKED') return failure('badMessageCheck', 'The certificate that signs the request is revoked.');
     if (issued?.status === 'ISSUED' || signer.publicKey.equals(csr.publicKey)) return undefined;
     return failure('badMessageCheck', 'The request is not signed with the key that the certificate signing request is for.');
   }
 
-  /** RFC 8894 sections 2.5 and 7.9; scep.md F.11: nothing that the old certificate does not have, by SHA-2 alone. Expiry and revocation were checked. */
-  #checkRenewal({ policy }: EnrolmentEndpoint, { signer, csr, digest }: EnrolmentRequest, issued: CertificateRow): Authorisation | Failure {
+  /**
+   * RFC 8894 sections 2.5 and 7.9: nothing that the old certificate does not have, by SHA-2 alone. Revocation was checked, and expiry but
+   * for the tolerance, which is for clocks of devices: this certificate's end was set by ours.
+   */
+  async #checkRenewal(
+    { policy }: EnrolmentEndpoint,
+    { signer, csr, digest }: EnrolmentRequest,
+    issued: CertificateRow,
+  ): Promise<Authorisation | Failure> {
+    const now = this.#parts.system.now();
+    if (signer.notAfter < now) return signerExpired;
     const { digest: csrDigest } = resolveSignatureAlgorithm(csr.signatureAlgorithm);
     if (digest === 'SHA-1' || csrDigest === 'SHA-1') return failureOf(unsupportedAlgorithm(digests['SHA-1'].oid, 'SHA-256 to renew'));
     const opensAt = signer.notAfter - ((signer.notAfter - signer.notBefore) * policy.Renewal.WindowPercent) / 100;
-    if (this.#parts.system.now() < opensAt) {
+    if (now < opensAt) {
       return failure('badRequest', `The certificate can be renewed from ${new Date(opensAt).toISOString().slice(0, 19)}Z on, not before.`);
     }
     if (!namesEqual(csr.subject, signer.subject)) {
@@ -132,12 +151,22 @@ export class Authorisations {
     const purposes = extKeyUsageOf(signer);
     const gained = issuedExtKeyUsage(csr).find(purpose => !purposes.includes(purpose));
     if (gained !== undefined) return failure('badRequest', `The certificate being renewed does not have the purpose ${gained}.`);
+    if (policy.SecurityIdentifier === 'KEEP' && gainsSecurityIdentifier(csr, signer)) {
+      return failure('badRequest', 'The certificate being renewed does not have the security identifier that the CSR asks for.');
+    }
+    if (!(await isRenewalLeft(this.#parts.database.query, issued.certificate_id))) return failure('badRequest', `${renewedTooOften}.`);
     return { by: 'renewal', certificateId: issued.certificate_id };
   }
 
-  async #checkChallenge(endpoint: EnrolmentEndpoint, { csr, source }: EnrolmentRequest): Promise<Authorisation | Failure> {
+  async #checkChallenge(
+    endpoint: EnrolmentEndpoint,
+    { csr, source }: EnrolmentRequest,
+    ended: TransactionRow | undefined,
+  ): Promise<Authorisation | Failure> {
     const { challenges, dynamicChallenges, failureLimits } = this.#parts;
     const { connectorId } = endpoint;
+    // Its challenges are for Intune to judge, and this version cannot ask it.
+    if (endpoint.type === 'INTUNE') return failure('badRequest', intuneAdvice, { code: 'noAzureAccess' });
     const [password, second] = csr.challengePasswords;
     if (password === undefined || second !== undefined) {
       const reason = 'Exactly one challenge password is required in the certificate signing request.';
@@ -149,14 +178,14 @@ export class Authorisations {
       challenges.verifyChallengePassword(connectorId, password),
       dynamicChallenges.findChallenge(connectorId, password),
     ]);
+    const isKnown = challengeId !== undefined || dynamic !== undefined;
+    failureLimits.settle('challenge', connectorId, source, { failed: !isKnown });
     if (challengeId !== undefined) return { by: 'challenge', challengeId };
-    if (dynamic === undefined) {
-      failureLimits.record('challenge', connectorId, source);
-      return invalidChallenge;
-    }
+    if (dynamic === undefined) return invalidChallenge;
     // Whoever knows the password may know what became of it.
     if (dynamic.expires_at <= this.#parts.system.now()) return refuseChallenge('has expired');
-    if (dynamic.uses_claimed >= dynamic.uses) return refuseChallenge('was used as often as it may be');
+    const heldByItself = ended?.dynamic_challenge_id === dynamic.dynamic_challenge_id && ended.status !== 'SUCCESS' ? 1 : 0;
+    if (dynamic.uses_claimed - heldByItself >= dynamic.uses) return refuseChallenge('was used as often as it may be');
     return (
       checkBounds(dynamic.bounds, csr, issuedExtKeyUsage(csr)) ?? {
         by: 'dynamicChallenge',
@@ -176,6 +205,10 @@ function checkProofOfPossession({ algorithms }: EnrolmentEndpoint, { csr }: Enro
     : failure('badMessageCheck', 'The signature of the certificate signing request does not hold.');
 }
 
+async function isRenewalLeft(query: Query, certificateId: string): Promise<boolean> {
+  return (await countRenewals(query, certificateId)) < authorisationLimits.renewalsPerCertificateMax;
+}
+
 /** An alternative name of the CSR that the certificate does not have. */
 function findSurplusName(csr: EnrolmentRequest['csr'], certificate: Certificate): string | undefined {
   const extension = findExtension(certificate.extensions, Oid.subjectAltName);
@@ -187,4 +220,11 @@ function findSurplusName(csr: EnrolmentRequest['csr'], certificate: Certificate)
 function extKeyUsageOf({ extensions }: Certificate): string[] {
   const extension = findExtension(extensions, Oid.extKeyUsage);
   return extension === undefined ? [] : parseExtKeyUsage(extension);
+}
+
+/** It names an account of Active Directory, and so is a name like the others. */
+function gainsSecurityIdentifier(csr: EnrolmentRequest['csr'], { extensions }: Certificate): boolean {
+  const wanted = findExtension(csr.extensions, Oid.microsoftSecurityIdentifier);
+  const known = findExtension(extensions, Oid.microsoftSecurityIdentifier);
+  return wanted !== undefined && (known === undefined || Buffer.compare(wanted.value, known.value) !== 0);
 }

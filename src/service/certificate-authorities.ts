@@ -180,11 +180,10 @@ export class CertificateAuthorities {
     return this.#openIssuing(row);
   }
 
-  /** Whether the authority still has the certificate with which it was opened. */
+  /** Whether the authority is still ACTIVE, with the certificate with which it was opened. */
   async isUnchanged(query: Query, { caId, authority }: OpenAuthority): Promise<boolean> {
     const row = await findCertificateAuthorityById(query, caId);
-    const certificate = row?.certificate ?? undefined;
-    return certificate !== undefined && Buffer.compare(certificate, authority.certificates[0].der) === 0;
+    return row?.status === 'ACTIVE' && row.certificate !== null && Buffer.compare(row.certificate, authority.certificates[0].der) === 0;
   }
 
   async #findRow(arn: string): Promise<CertificateAuthorityRow> {

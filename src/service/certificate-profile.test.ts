@@ -67,6 +67,13 @@ describe('validity', () => {
     assert.deepEqual([notBefore, notAfter], [now - hourMs, Date.UTC(2027, 0, 31, 12)]);
   });
 
+  it('begins as long before as the policy says', () => {
+    const policy = { ...defaultEnrolmentPolicy, Validity: { ...defaultEnrolmentPolicy.Validity, BackdateMinutes: 540 } };
+    const content = applyProfile(csr(), policy, { now, issuerNotAfter: caEnds });
+    assert.ok(!('pkiStatus' in content));
+    assert.equal(content.notBefore, now - 9 * hourMs);
+  });
+
   it('never ends after the CA', () => {
     assert.equal(accepted({}, now + dayMs).notAfter, now + dayMs);
   });

@@ -91,7 +91,7 @@ export function applyProfile(
   if (typeof notAfter !== 'number') return notAfter;
   return {
     extensions: certificateExtensions(csr, policy, subjectAltName),
-    ...validityUntil(notAfter, { now, issuerNotAfter }),
+    ...validityUntil(notAfter, { now, issuerNotAfter, backdateMs: policy.Validity.BackdateMinutes * 60_000 }),
     subject: formatName(csr.subject),
     subjectAlternativeNames: subjectAltName.map(name => `${name.type}:${name.value}`),
   };

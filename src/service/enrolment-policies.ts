@@ -19,6 +19,7 @@ export const enrolmentPolicyLimits = {
   rsaBits: { min: 2048, max: publicKeyLimits.rsaModulusBitsMax },
   /** In whichever unit: a certificate ends with its issuer at the latest. */
   validityValue: { min: 1, max: 36_500 },
+  backdateMinutes: { min: 0, max: 24 * 60 },
   renewalWindowPercent: { min: 1, max: 100 },
   approvalDays: { min: 1, max: 365 },
   signingTimeToleranceMinutes: { min: 1, max: 24 * 60 },

@@ -59,7 +59,7 @@ describe('checkEnrolmentPolicy', () => {
     assert.deepEqual(violations({ Keys: { RsaBitsMin: 3072, RsaBitsMax: 3072, Curves } }), []);
     assert.deepEqual(violations({ Keys: { RsaBitsMin: 3073, RsaBitsMax: 3072, Curves } }), ['keys.rsaBitsMin']);
     const maximum = (Value: number, Type: 'DAYS' | 'MONTHS') =>
-      ({ Validity: { Default: { Value: 1, Type: 'YEARS' }, Maximum: { Value, Type } } }) as const;
+      ({ Validity: { Default: { Value: 1, Type: 'YEARS' }, Maximum: { Value, Type }, BackdateMinutes: 60 } }) as const;
     assert.deepEqual(violations(maximum(365, 'DAYS')), []);
     assert.deepEqual(violations(maximum(12, 'MONTHS')), []);
     assert.deepEqual(violations(maximum(364, 'DAYS')), ['validity.default']);

@@ -1,11 +1,10 @@
 /** One SCEP transaction: who may enrol, for what, issued by whom and recorded where. What was seen before is answered as before. */
-import { findCertificateAuthorityById } from '../backends/store/certificate-authorities.ts';
 import { findConnectorById } from '../backends/store/connectors.ts';
 import { attempt, type Database, type Query, StoreError, type TransactionRow } from '../backends/store/database.ts';
 import { hasPendingRequests, moveTransaction, updateTransaction } from '../backends/store/transactions.ts';
 import { type AuditEvent, certificateIssued, enrolmentPending, enrolmentRefused, type ScepSubject } from '../base/events.ts';
 import { formatName } from '../base/pki/name.ts';
-import { parseCertificationRequest } from '../base/pki/pkcs10.ts';
+import { parseCertificationRequest, withoutChallengePasswords } from '../base/pki/pkcs10.ts';
 import { PkiError } from '../base/pki/pki-error.ts';
 import { parseCertificate } from '../base/pki/x509.ts';
 import { type Failure, failure, failureOf } from '../base/scep.ts';
@@ -96,7 +95,8 @@ export class Enrolment {
     switch (seen.status) {
       case 'SUCCESS': {
         const certificate = await this.#parts.certificates.getCertificate(certificateIdOf(seen));
-        return this.#isFresh(certificate) ? this.#success(endpoint, certificate) : undefined;
+        const isRenewed = request.csr !== undefined && Buffer.compare(certificate.certificate, request.signer.der) === 0;
+        return this.#isFresh(certificate) && !isRenewed ? this.#success(endpoint, certificate) : undefined;
       }
       case 'PENDING':
         return this.#isOver(endpoint, seen.requested_at) ? undefined : { pkiStatus: 'PENDING' };
@@ -119,7 +119,8 @@ export class Enrolment {
   /**
    * A lost answer is asked for again within minutes or days. Once half of the certificate's life is over it is a renewal that looks the same, as
    * strongSwan's does, whose transactionID and CSR follow from the key: to answer with the old certificate would let the device run out of time. Nor
-   * is a revoked one of any use to it.
+   * is a revoked one of any use to it. Whoever signs with the certificate has got it and wants another at any time, as scepclient does, which sends
+   * the CSR that it keeps.
    */
   #isFresh({ createdAt, notAfter, isRevoked }: IssuedCertificate): boolean {
     return !isRevoked && this.#parts.system.now() < (createdAt + notAfter) / 2;
@@ -131,7 +132,7 @@ export class Enrolment {
 
   async #begin(endpoint: EnrolmentEndpoint, request: EnrolmentRequest, ended: TransactionRow | undefined): Promise<EnrolmentOutcome> {
     const issuer = await this.#openIssuer(endpoint);
-    const authorisation = await this.#parts.authorisations.authorise(endpoint, request);
+    const authorisation = await this.#parts.authorisations.authorise(endpoint, request, ended);
     if ('pkiStatus' in authorisation) return authorisation;
     const order = this.#order(endpoint, request, issuer);
     if ('pkiStatus' in order) return order;
@@ -191,8 +192,9 @@ export class Enrolment {
     );
     const held = await attempt(database, async query => {
       await this.#checkUnchanged(query, endpoint, issuer);
-      const { csr, signer, source } = request;
-      const change: TransactionChange = { status: 'PENDING', csr: csr.der, signer: signer.der, source, requested_at: now };
+      const { signer, source } = request;
+      const csr = withoutChallengePasswords(request.csr);
+      const change: TransactionChange = { status: 'PENDING', csr, signer: signer.der, source, requested_at: now };
       if (!(await transactions.write(query, endpoint, request, { authorisation, ended, change }))) return false;
       await audit.insert(query, event);
       return true;
@@ -306,20 +308,10 @@ export class Enrolment {
   }
 
   /** Nothing is begun by what an administrator has changed since the request came. Throws ConnectorChangedError. */
-  async #checkUnchanged(
-    query: Query,
-    { connectorId, policyDocument }: EnrolmentEndpoint,
-    { caId, authority }: OpenAuthority,
-  ): Promise<void> {
+  async #checkUnchanged(query: Query, { connectorId, policyDocument }: EnrolmentEndpoint, issuer: OpenAuthority): Promise<void> {
     const connector = await findConnectorById(query, connectorId);
-    const row = await findCertificateAuthorityById(query, caId);
-    const isSame =
-      connector?.status === 'ACTIVE' &&
-      connector.enrolment_policy === policyDocument &&
-      row?.status === 'ACTIVE' &&
-      row.certificate !== null &&
-      Buffer.compare(row.certificate, authority.certificates[0].der) === 0;
-    if (!isSame) throw new ConnectorChangedError();
+    const isSame = connector?.status === 'ACTIVE' && connector.enrolment_policy === policyDocument;
+    if (!isSame || !(await this.#parts.certificateAuthorities.isUnchanged(query, issuer))) throw new ConnectorChangedError();
   }
 
   async #success({ policy, certificateAuthorityArn }: EnrolmentEndpoint, { certificate }: IssuedCertificate): Promise<EnrolmentOutcome> {

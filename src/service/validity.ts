@@ -1,14 +1,12 @@
-/** When a certificate begins and ends: an hour back, as AWS Private CA does for devices whose clock is slow, and never after its issuer. */
+/** When a certificate begins and ends: an hour back unless told otherwise, as AWS Private CA does for devices whose clock is slow, and never after its issuer. */
 
 export const hourMs = 3_600_000;
 export const dayMs = 24 * hourMs;
 export const yearMs = 365 * dayMs;
 
-const backdateMs = hourMs;
-
 export function validityUntil(
   endsAt: number,
-  { now, issuerNotAfter }: { now: number; issuerNotAfter: number },
+  { now, issuerNotAfter, backdateMs = hourMs }: { now: number; issuerNotAfter: number; backdateMs?: number },
 ): { notBefore: number; notAfter: number } {
   return { notBefore: now - backdateMs, notAfter: Math.min(endsAt, issuerNotAfter) };
 }

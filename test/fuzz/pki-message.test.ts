@@ -50,11 +50,11 @@ const ecdsaLeaf = createIdentity({ issuer: ecdsaCa, key: ecKey('prime256v1') });
 const ecdsaCsr = createCsr(ecKey('prime256v1'), 'secret');
 
 function open(bytes: Uint8Array) {
-  return openPkiMessage(parsePkiMessage(bytes), { requestType: 'PKCSReq', keyPairs: [ra], policy: laxPolicy, randomBytes });
+  return openPkiMessage(parsePkiMessage(bytes), { requestType: 'PKCSReq', keyPairs: [ra], policy: laxPolicy });
 }
 
 function openEnvelope(bytes: Uint8Array) {
-  return openContent(findOpening(parseEnvelopedData(bytes), [ra]), randomBytes);
+  return openContent(findOpening(parseEnvelopedData(bytes), [ra]));
 }
 
 /** All that the server asks of an extension. */

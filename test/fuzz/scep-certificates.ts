@@ -136,7 +136,7 @@ export class CertificateOracle {
 function openedBy(signers: readonly KeyPair[], { signedData }: CertRepRead): Uint8Array | undefined {
   try {
     const opening = findOpening(parseEnvelopedData(signedData.eContent ?? Buffer.alloc(0)), signers);
-    const { content, intact } = openContent(opening, size => Buffer.alloc(size));
+    const { content, intact } = openContent(opening);
     return intact ? content : undefined;
   } catch {
     return undefined;

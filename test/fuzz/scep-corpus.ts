@@ -26,7 +26,7 @@ function decrypted(message: Buffer, connector: ConnectorName): Buffer | undefine
   const keyPairs: KeyPair[] = names.map(identity);
   try {
     const { eContent = Buffer.alloc(0) } = parseSignedData(message);
-    return Buffer.from(openContent(findOpening(parseEnvelopedData(eContent), keyPairs), size => Buffer.alloc(size)).content);
+    return Buffer.from(openContent(findOpening(parseEnvelopedData(eContent), keyPairs)).content);
   } catch {
     return undefined;
   }

@@ -1,22 +1,26 @@
 /** certmonger: sends everything by GET, uses the transactionID of a key again, and signs a request for a new key with the certificate it has. */
 import assert from 'node:assert/strict';
-import { X509Certificate } from 'node:crypto';
-import { readFile, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { deleteChallengesOf } from '../../src/backends/store/challenges.ts';
 import { algorithmName } from '../../src/base/pki/algorithms.ts';
-import { encodePem } from '../../src/base/pki/pem.ts';
 import { parseGetMessage, rawParameter } from '../../src/fronts/scep/get-message.ts';
 import { type PkiMessage, parsePkiMessage } from '../../src/fronts/scep/pki-message.ts';
 import { Certmonger } from '../support/certmonger.ts';
+import { approveWaiting, rejectWaiting, setEnrolmentPolicy } from '../support/operator.ts';
 import { requireProgram } from '../support/programs.ts';
 import { issuanceIn } from '../support/raw-scep-client.ts';
 import { type RecordingProxy, startRecordingProxy } from '../support/recording-proxy.ts';
-import { type Ended, runProgram } from '../support/run-program.ts';
 import { startTemporaryServer, type TemporaryServer } from '../support/temporary-server.ts';
 
 const skip =
   requireProgram('dbus-run-session') || requireProgram('certmonger-session') || requireProgram('getcert') || requireProgram('openssl');
+
+function lastMessageThrough(proxy: RecordingProxy): PkiMessage {
+  const exchange = proxy.exchanges.findLast(({ target }) => target.includes('operation=PKIOperation'));
+  assert.equal(exchange?.method, 'GET');
+  const [, rawQuery = ''] = exchange.target.split('?');
+  return parsePkiMessage(parseGetMessage(rawParameter(rawQuery, 'message') ?? ''));
+}
 
 for (const keyAlgorithm of ['RSA_2048', 'EC_prime256v1']) {
   describe(`certmonger, at a connector whose CA has the key ${keyAlgorithm}`, { skip }, () => {
@@ -28,39 +32,15 @@ for (const keyAlgorithm of ['RSA_2048', 'EC_prime256v1']) {
       server = resources.use(await startTemporaryServer({ env: { SCEP_CA_KEY_ALGORITHM: keyAlgorithm } }));
       proxy = resources.use(await startRecordingProxy(server.url));
       certmonger = resources.use(await Certmonger.start());
-      await certmonger.getcert('add-scep-ca', '-c', 'lab', '-u', proxy.url);
-      // It has then fetched GetCACert and GetCACaps.
-      await certmonger.until(async () => /thumbprint/.test((await certmonger.getcert('list-cas', '-c', 'lab')).stdout.toString()));
+      await certmonger.addCa(proxy.url);
     });
     after(() => resources.disposeAsync());
 
-    const pathOf = (file: string) => join(certmonger.directory, file);
+    const request = (id: string, password: string) => certmonger.request(id, password);
+    const statusOf = (id: string) => certmonger.statusOf(id);
+    const verified = (id: string) => certmonger.verified(id, server.caCertificate);
 
-    async function request(id: string, password: string): Promise<Ended> {
-      const files = ['-f', pathOf(`${id}.crt`), '-k', pathOf(`${id}.key`)];
-      const names = ['-N', `CN=${id},O=Lab`, '-D', `${id}.example.com`];
-      return certmonger.getcert('request', '-c', 'lab', '-I', id, '-g', '2048', ...files, ...names, '-L', password, '-w', '-v');
-    }
-
-    async function statusOf(id: string): Promise<string> {
-      return (await certmonger.getcert('list', '-i', id)).stdout.toString();
-    }
-
-    /** The certificate in its file, which the openssl program verifies against the CA. */
-    async function verified(id: string): Promise<X509Certificate> {
-      await writeFile(pathOf('ca.pem'), encodePem('CERTIFICATE', server.caCertificate));
-      const args = ['verify', '-x509_strict', '-purpose', 'sslclient', '-CAfile', 'ca.pem', `${id}.crt`];
-      const verdict = await runProgram('openssl', args, { cwd: certmonger.directory });
-      assert.deepEqual([verdict.status, verdict.stdout.toString()], [0, `${id}.crt: OK\n`], verdict.stderr);
-      return new X509Certificate(await readFile(pathOf(`${id}.crt`)));
-    }
-
-    function lastMessage(): PkiMessage {
-      const exchange = proxy.exchanges.findLast(({ target }) => target.includes('operation=PKIOperation'));
-      assert.equal(exchange?.method, 'GET');
-      const [, rawQuery = ''] = exchange.target.split('?');
-      return parsePkiMessage(parseGetMessage(rawParameter(rawQuery, 'message') ?? ''));
-    }
+    const lastMessage = () => lastMessageThrough(proxy);
 
     it('enrols by GET with AES and SHA-256', async () => {
       const { status, stderr } = await request('first', server.challengePassword);
@@ -111,3 +91,101 @@ for (const keyAlgorithm of ['RSA_2048', 'EC_prime256v1']) {
     });
   });
 }
+
+describe('certmonger, where a certificate renews itself', { skip }, () => {
+  let server: TemporaryServer;
+  let proxy: RecordingProxy;
+  let certmonger: Certmonger;
+  const resources = new AsyncDisposableStack();
+  before(async () => {
+    server = resources.use(await startTemporaryServer());
+    proxy = resources.use(await startRecordingProxy(server.url));
+    await setEnrolmentPolicy(server, { Renewal: { Mode: 'CERTIFICATE', WindowPercent: 100 } });
+    certmonger = resources.use(await Certmonger.start());
+    await certmonger.addCa(proxy.url);
+  });
+  after(() => resources.disposeAsync());
+
+  async function lastAuthorisation(): Promise<unknown> {
+    const issued = server.database.query.selectFrom('audit_events').select('detail').where('name', '=', 'CertificateIssued');
+    const { detail } = await issued.orderBy('event_id', 'desc').executeTakeFirstOrThrow();
+    return JSON.parse(detail).authorisation.by;
+  }
+
+  it('rekeys by a PKCSReq that its certificate signs, though the challenge is deleted', async () => {
+    await certmonger.request('rekeyed', server.challengePassword);
+    const first = await certmonger.verified('rekeyed', server.caCertificate);
+    await deleteChallengesOf(server.database.query, server.connectorId);
+    const { status, stderr } = await certmonger.getcert('rekey', '-i', 'rekeyed', '-w', '-v');
+    assert.equal(status, 0, stderr);
+    const second = await certmonger.verified('rekeyed', server.caCertificate);
+    assert.ok(!second.publicKey.equals(first.publicKey));
+    const { messageType, signedData } = lastMessageThrough(proxy);
+    assert.equal(messageType, '19');
+    assert.ok(signedData.certificates.some(({ der }) => first.raw.equals(der)));
+    assert.equal(await lastAuthorisation(), 'renewal');
+  });
+
+  it('renews by one for the key that it has', async () => {
+    const first = await certmonger.verified('rekeyed', server.caCertificate);
+    const { status, stderr } = await certmonger.getcert('resubmit', '-i', 'rekeyed', '-w', '-v');
+    assert.equal(status, 0, stderr);
+    const second = await certmonger.verified('rekeyed', server.caCertificate);
+    assert.notEqual(second.serialNumber, first.serialNumber);
+    assert.equal(await lastAuthorisation(), 'renewal');
+  });
+});
+
+describe('certmonger, where an operator approves requests', { skip }, () => {
+  let server: TemporaryServer;
+  let certmonger: Certmonger;
+  const resources = new AsyncDisposableStack();
+  before(async () => {
+    server = resources.use(await startTemporaryServer());
+    await setEnrolmentPolicy(server, { Approval: { Mode: 'MANUAL', ExpiresInDays: 1 } });
+    certmonger = resources.use(await Certmonger.start());
+    await certmonger.addCa(server.url);
+  });
+  after(() => resources.disposeAsync());
+
+  async function untilStatus(id: string, pattern: RegExp): Promise<string> {
+    let status = '';
+    await certmonger.until(async () => {
+      status = await certmonger.statusOf(id);
+      return pattern.test(status);
+    });
+    return status;
+  }
+
+  function lastHit() {
+    const { messageType, outcome, reason } = server.logLines.findLast(({ msg }) => msg === 'scep request') ?? {};
+    return { messageType, outcome, reason };
+  }
+
+  /** By its PKCSReq again. It does so by itself, but days later. */
+  async function poll(id: string): Promise<void> {
+    const { status, stdout } = await certmonger.getcert('refresh', '-i', id);
+    assert.equal(status, 0, stdout.toString());
+  }
+
+  it('waits while its request does, and gets its certificate once that is approved', async () => {
+    await certmonger.request('approved', server.challengePassword, { waits: false });
+    await untilStatus('approved', /status: CA_WORKING/);
+    assert.equal(await approveWaiting(server), 1);
+    await poll('approved');
+    await untilStatus('approved', /status: MONITORING/);
+    assert.equal((await certmonger.verified('approved', server.caCertificate)).subject, 'CN=approved\nO=Lab');
+    assert.deepEqual(lastHit(), { messageType: '19', outcome: 'SUCCESS', reason: undefined });
+  });
+
+  it('is rejected once its request is', async () => {
+    await certmonger.request('rejected', server.challengePassword, { waits: false });
+    await untilStatus('rejected', /status: CA_WORKING/);
+    await rejectWaiting(server, 'Not ours.');
+    await poll('rejected');
+    // Its own words for badRequest, as with a wrong challenge.
+    const status = await untilStatus('rejected', /status: CA_REJECTED/);
+    assert.match(status, /ca-error: Transaction either is not permitted or is not supported by server\.\n/);
+    assert.deepEqual(lastHit(), { messageType: '19', outcome: 'FAILURE', reason: 'Not ours.' });
+  });
+});

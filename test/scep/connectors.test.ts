@@ -1,15 +1,11 @@
 /** Connectors beside one another, of which none answers for another, and authorities that are out of service. */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { certificateAuthorityArn } from '../../src/base/resources.ts';
-import { createApiClient } from '../support/api-client.ts';
+import { createConnector } from '../support/operator.ts';
 import { rsaKey } from '../support/pki-fixtures.ts';
 import { issuanceIn, issuedBy, RawScepClient, send } from '../support/raw-scep-client.ts';
 import { challengePassword } from '../support/scep-messages.ts';
-import { accountId, startTemporaryServer, type TemporaryServer } from '../support/temporary-server.ts';
-
-const region = 'us-east-1';
-const activeWithinMs = 10_000;
+import { startTemporaryServer, type TemporaryServer } from '../support/temporary-server.ts';
 
 /** The first connector, and another at the same authority. */
 let server: TemporaryServer;
@@ -18,25 +14,9 @@ let other: RawScepClient;
 before(async () => {
   server = await startTemporaryServer();
   client = await RawScepClient.connect(server);
-  other = await RawScepClient.connect({ ...(await createConnector()), database: server.database });
+  other = await RawScepClient.connect(await createConnector(server));
 });
 after(() => server[Symbol.asyncDispose]());
-
-async function createConnector(): Promise<{ url: string; challengePassword: string }> {
-  const api = createApiClient(server.apiUrl, server.credentialsFile);
-  const { ca_id } = await server.database.query.selectFrom('certificate_authorities').select('ca_id').executeTakeFirstOrThrow();
-  const CertificateAuthorityArn = certificateAuthorityArn({ accountId, region }, ca_id);
-  const { ConnectorArn = '' } = await api.createConnector({ CertificateAuthorityArn }).promise();
-  const giveUpAt = Date.now() + activeWithinMs;
-  let connector = (await api.getConnector({ ConnectorArn }).promise()).Connector;
-  while (connector?.Status === 'CREATING' && Date.now() < giveUpAt) {
-    await new Promise(resolve => void setTimeout(resolve, 20));
-    connector = (await api.getConnector({ ConnectorArn }).promise()).Connector;
-  }
-  assert.equal(connector?.Status, 'ACTIVE');
-  const { Challenge } = await api.createChallenge({ ConnectorArn }).promise();
-  return { url: new URL(new URL(connector.Endpoint ?? '').pathname, server.url).href, challengePassword: Challenge?.Password ?? '' };
-}
 
 describe('two connectors of one authority', () => {
   it('have keys and challenges of their own, and enrol', async () => {

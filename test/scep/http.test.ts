@@ -13,6 +13,19 @@ import { accountId, startTemporaryServer, type TemporaryServer } from '../suppor
 const otherUuid = '00000000-0000-4000-8000-000000000000';
 const capabilities = 'AES\nPOSTPKIOperation\nSCEPStandard\nSHA-256\nSHA-384\nSHA-512\n';
 
+/** What clients send with GetCACaps and GetCACert: nothing, a number, the name of a CA as they were configured, and what is no escape. */
+const messageValues = ['', '0', '1', '-1', 'ca', 'default', 'CAIdentifier', 'SCEP%20Authority', 'SCEP+Authority', 'DummyCAIdentity', '%zz'];
+const paths = [
+  '',
+  '/',
+  '/pkiclient.exe',
+  '/cgi-bin/pkiclient.exe',
+  '/certsrv/mscep/mscep.dll',
+  '/certsrv/mscep/mscep.dll/pkiclient.exe',
+  '/scep/',
+];
+const appendages = paths.flatMap(path => ['?', '?profile=1&', '?profile=1?', '?&'].map(query => [path, query] as const));
+
 let server: TemporaryServer;
 let client: RawScepClient;
 before(async () => {
@@ -31,8 +44,15 @@ describe('GetCACaps', () => {
   });
 
   it('takes no notice of message', async () => {
-    for (const message of ['', '0', 'default', 'SCEP%20Authority', 'DummyCAIdentity', '%zz']) {
+    for (const message of messageValues) {
       assert.equal(String((await send(`${server.url}?operation=GetCACaps&message=${message}`)).body), capabilities);
+    }
+  });
+
+  it('is answered below every path that clients append, and behind a query that is there already', async () => {
+    for (const [appended, query] of appendages) {
+      const { statusCode, body } = await send(`${server.url}${appended}${query}operation=GetCACaps`);
+      assert.deepEqual([statusCode, String(body)], [200, capabilities], `${appended}${query}`);
     }
   });
 
@@ -55,6 +75,16 @@ describe('GetCACert', () => {
     assert.equal(fingerprint(server.caCertificate), server.caFingerprint);
   });
 
+  it('takes no notice of message, nor of what follows the endpoint', async () => {
+    const { body: expected } = await send(`${server.url}?operation=GetCACert`);
+    for (const message of messageValues) {
+      assert.deepEqual((await send(`${server.url}?operation=GetCACert&message=${message}`)).body, expected, message);
+    }
+    for (const [appended, query] of appendages) {
+      assert.deepEqual((await send(`${server.url}${appended}${query}operation=GetCACert`)).body, expected, `${appended}${query}`);
+    }
+  });
+
   it('gives an RA certificate for signing and decrypting that the CA has issued', () => {
     const [ra, ca] = [client.ra, client.ca].map(({ der }) => new X509Certificate(der));
     assert.ok(ra && ca && ra.checkIssued(ca) && ra.verify(ca.publicKey));
@@ -74,6 +104,8 @@ describe('PKIOperation by POST', () => {
     ['without an operation', () => server.url],
     ['below /pkiclient.exe', () => `${server.url}/pkiclient.exe?operation=PKIOperation`],
     ['below /cgi-bin/pkiclient.exe', () => `${server.url}/cgi-bin/pkiclient.exe?operation=PKIOperation`],
+    ['below /certsrv/mscep/mscep.dll/pkiclient.exe', () => `${server.url}/certsrv/mscep/mscep.dll/pkiclient.exe?operation=PKIOperation`],
+    ['with a message parameter beside the body', () => `${server.url}?operation=PKIOperation&message=MAA%3D`],
     ['below a trailing slash', () => `${server.url}/?operation=PKIOperation`],
     ['with a query appended to a query', () => `${server.url}?profile=1&operation=PKIOperation`],
     ['with a second question mark', () => `${server.url}?profile=1?operation=PKIOperation`],
@@ -107,6 +139,13 @@ describe('PKIOperation by POST', () => {
     });
   }
 
+  it('is answered in chunks', async () => {
+    const body = client.request();
+    const chunks = Buffer.concat([Buffer.from(`${body.length.toString(16)}\r\n`), body, Buffer.from('\r\n0\r\n\r\n')]);
+    const answer = await exchange(server.url, Buffer.concat([head('Transfer-Encoding: chunked'), chunks]));
+    assert.match(answer, /^HTTP\/1\.1 200 OK\r\n[^]*content-type: application\/x-pki-message\r\n/);
+  });
+
   const threeMegabytes = Buffer.alloc(3 * 1024 * 1024, 0x30);
   const chunk = Buffer.concat([Buffer.from('300000\r\n'), threeMegabytes, Buffer.from('\r\n0\r\n\r\n')]);
   const tooLarge: [name: string, header: string, body: Uint8Array][] = [
@@ -134,6 +173,17 @@ describe('HTTP/1.0 without Host', () => {
     const body = Buffer.from(client.request());
     const head = Buffer.from(`POST ${new URL(server.url).pathname} HTTP/1.0\r\nContent-Length: ${body.length}\r\n\r\n`);
     assert.match(await exchange(server.url, Buffer.concat([head, body])), /^HTTP\/1\.1 200 OK\r\n[^]*application\/x-pki-message/);
+  });
+});
+
+describe('HTTP/1.1 without Host', () => {
+  it('is answered, as strongSwan sends it, and enrols by GET', async () => {
+    const message = encodeURIComponent(Buffer.from(client.request()).toString('base64'));
+    const target = `${new URL(server.url).pathname}?operation=PKIOperation&message=${message}`;
+    for (const version of ['1.0', '1.1']) {
+      const answer = await exchange(server.url, `GET ${target} HTTP/${version}\r\nConnection: close\r\n\r\n`);
+      assert.match(answer, /^HTTP\/1\.1 200 OK\r\n[^]*content-type: application\/x-pki-message\r\n/);
+    }
   });
 });
 
@@ -196,7 +246,15 @@ describe('a URL that leads nowhere', () => {
 });
 
 describe('an operation that is not there', () => {
-  for (const query of ['?operation=getcacaps', '?operation=GetCACaps%20', '?operation=', '?Operation=GetCACaps', '']) {
+  for (const query of [
+    '?operation=getcacaps',
+    '?operation=GetCACertChain',
+    '?operation=GetCAChain',
+    '?operation=GetCACaps%20',
+    '?operation=',
+    '?Operation=GetCACaps',
+    '',
+  ]) {
     it(`is answered with 400: ${query || 'no query'}`, async () => {
       const { statusCode, headers, body } = await send(`${server.url}${query}`);
       assert.deepEqual([statusCode, headers['content-type']], [400, 'text/plain']);

@@ -13,9 +13,6 @@ export interface BrokenEnvelopes {
   failures: [name: string, message: Uint8Array][];
   /** Nothing is wrong with these. */
   successes: Uint8Array[];
-  /** A sound CSR in an envelope whose encryptedKey is this, and the content key that would be right. */
-  withEncryptedKey: (encryptedKey: Uint8Array) => Uint8Array;
-  key: Uint8Array;
 }
 
 export function createBrokenEnvelopes({ ra, client }: { ra: KeyPair; client: KeyPair }): BrokenEnvelopes {
@@ -40,13 +37,14 @@ export function createBrokenEnvelopes({ ra, client }: { ra: KeyPair; client: Key
     octets.set([0, ...key], 239);
     return encryptBlock(ra.certificate, octets);
   };
-  /** A CSR with this SubjectPublicKeyInfo, around a signature that is none. */
+  /** A CSR with this SubjectPublicKeyInfo, around a signature that is none: what is judged later, when the key is the signer's own. */
   const csrFor = (modulus: Uint8Array, exponent: Uint8Array) => {
     const publicKey = bitString(sequence(tlv(Tag.integer, modulus), tlv(Tag.integer, exponent)));
     const info = sequence(integer(0), sequence(), sequence(encodeAlgorithmIdentifier(Oid.rsaEncryption), publicKey));
     return sequence(info, encodeAlgorithmIdentifier('1.2.840.113549.1.1.11'), bitString(Buffer.alloc(256)));
   };
-  const modulus = Buffer.concat([Buffer.of(0), Buffer.alloc(256, 0xff)]);
+  const { n = '' } = client.certificate.publicKey.keyObject.export({ format: 'jwk' });
+  const modulus = Buffer.concat([Buffer.of(0), Buffer.from(n, 'base64url')]);
   const wholeBlocks = csr.subarray(0, csr.length - (csr.length % 16));
   const failures: [name: string, message: Uint8Array][] = [
     ['the RSA padding is of another type', sealed(csr, { encryptedKey: block(0, 1) })],
@@ -86,5 +84,5 @@ export function createBrokenEnvelopes({ ra, client }: { ra: KeyPair; client: Key
     ['the CSR’s modulus has 16,400 bits', sealed(csrFor(Buffer.concat([Buffer.of(0), Buffer.alloc(2050, 0xff)]), hex('01 00 01')))],
   ];
   const successes = [sealed(csr), sealed(csr, { encryptedKey: block(0, 2) }), sealed(csrFor(modulus, hex('01 00 01')))];
-  return { failures, successes, withEncryptedKey: encryptedKey => sealed(csr, { encryptedKey }), key };
+  return { failures, successes };
 }

@@ -1,11 +1,13 @@
 /** A certmonger of a test's own, with everything that it keeps in a directory that goes with it. */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
+import { X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { encodePem } from '../../src/base/pki/pem.ts';
 import { findProgram } from './programs.ts';
 import { type Ended, runProgram } from './run-program.ts';
 
@@ -60,6 +62,37 @@ export class Certmonger implements AsyncDisposable {
       assert.ok(Date.now() < giveUpAt, 'certmonger does not get there');
       await new Promise(resolve => void setTimeout(resolve, 100));
     }
+  }
+
+  /** Makes the server at this URL known as `lab`. */
+  async addCa(url: string): Promise<void> {
+    await this.getcert('add-scep-ca', '-c', 'lab', '-u', url);
+    // It has then fetched GetCACert and GetCACaps.
+    await this.until(async () => /thumbprint/.test((await this.getcert('list-cas', '-c', 'lab')).stdout.toString()));
+  }
+
+  pathOf(file: string): string {
+    return join(this.directory, file);
+  }
+
+  /** Asks for a certificate for a new key and, unless it is not to, waits until that is decided. */
+  async request(id: string, password: string, { waits = true } = {}): Promise<Ended> {
+    const files = ['-f', this.pathOf(`${id}.crt`), '-k', this.pathOf(`${id}.key`)];
+    const names = ['-N', `CN=${id},O=Lab`, '-D', `${id}.example.com`];
+    return this.getcert('request', '-c', 'lab', '-I', id, '-g', '2048', ...files, ...names, '-L', password, ...(waits ? ['-w', '-v'] : []));
+  }
+
+  async statusOf(id: string): Promise<string> {
+    return (await this.getcert('list', '-i', id)).stdout.toString();
+  }
+
+  /** The certificate in its file, which the openssl program verifies against the CA. */
+  async verified(id: string, caCertificate: Uint8Array): Promise<X509Certificate> {
+    await writeFile(this.pathOf('ca.pem'), encodePem('CERTIFICATE', caCertificate));
+    const args = ['verify', '-x509_strict', '-purpose', 'sslclient', '-CAfile', 'ca.pem', `${id}.crt`];
+    const verdict = await runProgram('openssl', args, { cwd: this.directory });
+    assert.deepEqual([verdict.status, verdict.stdout.toString()], [0, `${id}.crt: OK\n`], verdict.stderr);
+    return new X509Certificate(await readFile(this.pathOf(`${id}.crt`)));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -117,7 +117,7 @@ function answerTo(operation: string, message: Uint8Array, keys: Keys): { content
 /** Whoever asks gets a certificate, with whatever algorithms: it is the answer that matters here. */
 function usualParts(source: Uint8Array, { ca, ra, challenges }: Keys): AnswerParts {
   const message = parsePkiMessage(source);
-  const options = { requestType: 'PKCSReq', keyPairs: [ra], policy: laxPolicy, randomBytes } as const;
+  const options = { requestType: 'PKCSReq', keyPairs: [ra], policy: laxPolicy } as const;
   const { signer, messageData, reply } = openPkiMessage(message, options);
   const csr = parseCertificationRequest(messageData);
   const { digest, cipher, keyTransport } = reply;

@@ -53,17 +53,20 @@ export interface SendOptions {
   /** PEM, for HTTPS. */
   ca?: string;
   maxVersion?: SecureVersion;
+  /** Which address of this machine it comes from. */
+  localAddress?: string;
 }
 
 /** Sends the URL's path and query as they are written, with nothing escaped and nothing added. */
 export async function send(url: string, options: SendOptions = {}): Promise<HttpAnswer> {
-  const { method = 'GET', headers: sentHeaders = {}, body, ca, maxVersion } = options;
+  const { method = 'GET', headers: sentHeaders = {}, body, ca, maxVersion, localAddress } = options;
   const { protocol, hostname, port, origin } = new URL(url);
   const request = protocol === 'https:' ? httpsRequest : httpRequest;
   const path = url.slice(origin.length);
   return new Promise((resolve, reject) => {
     const tls = { ...(ca !== undefined && { ca }), ...(maxVersion !== undefined && { maxVersion }) };
-    const sent = request({ hostname, port, path, method, headers: sentHeaders, ...tls }, answer => {
+    const from = localAddress === undefined ? {} : { localAddress };
+    const sent = request({ hostname, port, path, method, headers: sentHeaders, ...tls, ...from }, answer => {
       const { statusCode = 0, headers } = answer;
       buffer(answer).then(octets => resolve({ statusCode, headers, body: octets }), reject);
     });
@@ -100,6 +103,8 @@ export interface CertRep {
   cipher?: string;
   keyTransport?: string;
   certificates: readonly Certificate[];
+  /** What was in the envelope: a degenerate SignedData. */
+  messageData?: Uint8Array;
 }
 
 /** Verifies and reads an answer to `device`. */
@@ -131,16 +136,20 @@ function keyOf<T extends Record<string, string>>(values: T, value: string | unde
   return Object.keys(values).find(key => values[key] === value);
 }
 
-function openEnvelope(eContent: Uint8Array | undefined, device: KeyPair): Pick<CertRep, 'cipher' | 'keyTransport' | 'certificates'> {
+function openEnvelope(
+  eContent: Uint8Array | undefined,
+  device: KeyPair,
+): Pick<CertRep, 'cipher' | 'keyTransport' | 'certificates' | 'messageData'> {
   if (eContent === undefined) return { certificates: [] };
   const opening = findOpening(parseEnvelopedData(eContent), [device]);
   const { keyTransport } = opening;
-  const { content, intact } = openContent(opening, size => Buffer.alloc(size));
+  const { content, intact } = openContent(opening);
   assert.ok(intact, 'the answer is not encrypted to the device');
   return {
     cipher: opening.cipher.name,
     keyTransport: keyTransport.scheme === 'OAEP' ? `OAEP ${algorithmName(keyTransport.digest.oid)}` : 'PKCS1',
     certificates: parseSignedData(content).certificates,
+    messageData: content,
   };
 }
 
@@ -172,18 +181,18 @@ export class RawScepClient {
   readonly ra: Certificate;
   readonly ca: Certificate;
 
-  constructor(endpoint: Endpoint, certificates: readonly Certificate[]) {
+  constructor(endpoint: Endpoint, certificates: readonly Certificate[], device = createDevice()) {
     const [ra, ca] = certificates;
     assert.ok(ra && ca, 'GetCACert gave less than RA and CA');
     this.endpoint = endpoint;
-    this.device = createDevice();
+    this.device = device;
     this.ra = ra;
     this.ca = ca;
   }
 
-  static async connect(endpoint: Endpoint): Promise<RawScepClient> {
+  static async connect(endpoint: Endpoint, device?: KeyPair): Promise<RawScepClient> {
     const { body } = await send(`${endpoint.url}?operation=GetCACert`);
-    return new RawScepClient(endpoint, parseSignedData(body).certificates);
+    return new RawScepClient(endpoint, parseSignedData(body).certificates, device);
   }
 
   /** A CSR with the right challenge. */

@@ -11,10 +11,10 @@ export interface Answered {
 }
 
 /** Calls as whoever has these credentials, by the server's clock. */
-export function callAs(server: ApiServer, credentials: SigningCredentials) {
+export function callAs(server: Pick<ApiServer, 'url' | 'now'> & { region?: string }, credentials: SigningCredentials) {
   return async (method: string, path: string, body?: object): Promise<Answered> => {
     const request = { method, url: server.url + path, ...(body && { body: JSON.stringify(body) }) };
-    const response = await fetchSigned(request, { credentials, region, signingDate: new Date(server.now()) });
+    const response = await fetchSigned(request, { credentials, region: server.region ?? region, signingDate: new Date(server.now()) });
     const text = await response.text();
     const answer = (text === '' ? {} : JSON.parse(text)) as Record<string, unknown>;
     return { status: response.status, type: response.headers.get('x-amzn-ErrorType'), answer };

@@ -1,6 +1,6 @@
-/** Reads TypeScript just far enough for the tidy rules: code without comments, code without texts, and the modules a file names. */
+/** Reads TypeScript just far enough for the rules that hold it: code without comments, code without texts, and the modules a file names. */
 
-interface Piece {
+export interface Piece {
   kind: 'code' | 'comment' | 'text' | 'pattern';
   text: string;
 }
@@ -41,7 +41,8 @@ const valueMayFollow = /(?:^|[(,=:[!&|?{};<>+\-*%~^]|\b(?:return|typeof|case|in|
 const lookBehind = 20;
 const inText = -1;
 
-function piecesOf(source: string): Piece[] {
+/** The source in order, piece by piece; together they are the source. */
+export function piecesOf(source: string): Piece[] {
   const pieces: Piece[] = [];
   /** For each open template: `inText`, or how many braces are open inside its current `${…}`. */
   const templates: number[] = [];

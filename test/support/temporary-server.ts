@@ -32,7 +32,9 @@ export interface TemporaryServer extends AsyncDisposable {
   readonly logLines: LogLine[];
   /** The administrator's access key, as AWS's clients read it. */
   readonly credentialsFile: string;
-  /** Moves the server's clock. */
+  /** The server's clock. */
+  now(): number;
+  /** Moves it. */
   advance(ms: number): void;
   /** Stops the server, does `meanwhile` and starts it again over the same data directory; the ports change. */
   restart(meanwhile?: () => Promise<void>): Promise<void>;
@@ -86,6 +88,7 @@ export async function startTemporaryServer({ env = {} }: TemporaryServerOptions 
     credentialsFile: join(dataDir, 'credentials'),
     database,
     logLines,
+    now: () => system.now(),
     advance(ms) {
       clockOffsetMs += ms;
     },

@@ -1,20 +1,21 @@
 /** Sends a vector to a world and reads the answer as the vector's device would, whose key is one of the world's. */
 import assert from 'node:assert/strict';
-import { createHash } from 'node:crypto';
+import { createHash, verify } from 'node:crypto';
 import { connect } from 'node:net';
 import { buffer } from 'node:stream/consumers';
+import { Tag } from '../../src/base/pki/asn1.ts';
 import { findOpening, type KeyPair, openContent, parseEnvelopedData } from '../../src/base/pki/enveloped-data.ts';
 import { findExtension, parseBasicConstraints } from '../../src/base/pki/extensions.ts';
 import { Oid } from '../../src/base/pki/oids.ts';
 import { parseCertificationRequest } from '../../src/base/pki/pkcs10.ts';
-import { findSignerCertificate, identifies, onlySigner, parseSignedData } from '../../src/base/pki/signed-data.ts';
+import { findSignerCertificate, identifies, onlySigner, parseContentInfo, parseSignedData } from '../../src/base/pki/signed-data.ts';
 import { type Certificate, verifyCertificateSignature } from '../../src/base/pki/x509.ts';
 import { MessageType } from '../../src/base/scep.ts';
 import { parseGetMessage, rawParameter } from '../../src/fronts/scep/get-message.ts';
 import { type PkiMessage, parsePkiMessage } from '../../src/fronts/scep/pki-message.ts';
 import { type CertRep, decodeCertRep } from './raw-scep-client.ts';
 import type { Expectation, Vector } from './vector-file.ts';
-import { identity, identityNames } from './vector-identities.ts';
+import { identity, identityNames, identitySpecs } from './vector-identities.ts';
 import { connectorPath, connectorSpecs } from './vector-store.ts';
 import type { VectorWorld } from './vector-world.ts';
 
@@ -82,7 +83,7 @@ export function checkCertRep(answer: VectorAnswer, vector: Vector, expected: Exp
   assert.deepEqual({ transactionID, recipientNonce }, { transactionID: request.transactionID, recipientNonce: request.senderNonce });
   assert.equal(senderNonce.length, 16);
   if (pkiStatus !== 'SUCCESS') assert.equal(eContent?.length, 0, 'certmonger takes an absent eContent for an unreachable server');
-  if (pkiStatus === 'SUCCESS' && isEnrolment(vector)) checkIssued(certRep, request, ra);
+  if (pkiStatus === 'SUCCESS') checkContent(certRep, vector, request);
   return certificates[0]?.der;
 }
 
@@ -96,12 +97,31 @@ const extensionsOfDevices = new Set<string>([
   Oid.authorityKeyIdentifier,
 ]);
 
-/** For the key of the CSR, and with nothing in it that a device must not have. */
-function checkIssued({ certificates }: CertRep, request: PkiMessage, ra: KeyPair): void {
-  const [certificate, second] = certificates;
+/** What SUCCESS brings, by what was asked for. */
+function checkContent(certRep: CertRep, vector: Vector, request: PkiMessage): void {
+  if (request.messageType === MessageType.GetCRL) return checkRevocationList(certRep, deviceOf(request));
+  const [certificate, second] = certRep.certificates;
   assert.ok(certificate && !second, 'not exactly one certificate');
-  const { content } = openContent(findOpening(parseEnvelopedData(request.signedData.eContent ?? Buffer.alloc(0)), [ra]), Buffer.alloc);
-  const csr = parseCertificationRequest(content);
+  if (request.messageType === MessageType.GetCert) assert.ok(certificate.publicKey.equals(deviceOf(request).certificate.publicKey));
+  if (isEnrolment(vector)) checkIssued(certificate, request, connectorSpecs[vector.connector].raKeys.map(identity));
+}
+
+/** The authority's, and nothing beside it. */
+function checkRevocationList({ certificates, eContent = Buffer.alloc(0) }: CertRep, device: KeyPair): void {
+  assert.equal(certificates.length, 0);
+  const { content } = openContent(findOpening(parseEnvelopedData(eContent), [device]));
+  const fields = parseContentInfo(content, Oid.signedData).elements('SignedData');
+  const [list, second] = fields.find(({ tag }) => tag === Tag.context(1))?.elements('crls') ?? [];
+  assert.ok(list && !second, 'not exactly one revocation list');
+  const [tbsCertList, , signature] = list.elements('CertificateList');
+  assert.ok(tbsCertList && signature);
+  assert.ok(verify('sha256', tbsCertList.bytes, identity('ca').certificate.publicKey.keyObject, signature.bitStringOctets()));
+}
+
+/** For the key of the CSR, and with nothing in it that a device must not have. */
+function checkIssued(certificate: Certificate, request: PkiMessage, raKeys: readonly KeyPair[]): void {
+  const opening = findOpening(parseEnvelopedData(request.signedData.eContent ?? Buffer.alloc(0)), raKeys);
+  const csr = parseCertificationRequest(openContent(opening).content);
   assert.ok(certificate.publicKey.equals(csr.publicKey), 'the certificate is for another key');
   assert.deepEqual(certificate.subject.der, csr.subject.der);
   assert.deepEqual(certificate.issuer.der, identity('ca').certificate.subject.der);
@@ -127,10 +147,11 @@ function requestOf({ method, target, body }: Vector): PkiMessage {
   return parsePkiMessage(method === 'POST' ? body : parseGetMessage(rawParameter(rawQuery, 'message') ?? ''));
 }
 
-/** The connector's RA that has signed. */
+/** The connector's RA that has signed, of those that may. */
 function answeringRa({ connector }: Vector, body: Uint8Array): KeyPair {
   const { sid } = onlySigner(parseSignedData(body));
-  const ra = connectorSpecs[connector].raKeys.map(identity).find(({ certificate }) => identifies(sid, certificate));
+  const signing = connectorSpecs[connector].raKeys.filter(name => identitySpecs[name].role !== 'RA that decrypts');
+  const ra = signing.map(identity).find(({ certificate }) => identifies(sid, certificate));
   assert.ok(ra, 'the answer is not signed by an RA of the connector');
   return ra;
 }

@@ -21,7 +21,7 @@ export interface IdentitySpec {
   notAfter?: number;
   /** Of RSA; P-256 stands for a key on that curve. */
   bits?: number | 'P-256';
-  role: 'CA' | 'RA' | 'device';
+  role: 'CA' | 'RA' | 'RA that signs' | 'RA that decrypts' | 'device';
 }
 
 const root = 'CN=Vector Root,O=Open Connector';
@@ -42,6 +42,8 @@ const names = {
   'ra-legacy': { subject: 'CN=RA of legacy', issuer: 'ca', role: 'RA' },
   'ra-renewal': { subject: 'CN=RA of renewal', issuer: 'ca', role: 'RA' },
   'ra-approval': { subject: 'CN=RA of approval', issuer: 'ca', role: 'RA' },
+  'ra-signing': { subject: 'CN=RA that signs', issuer: 'ca', role: 'RA that signs' },
+  'ra-decrypting': { subject: 'CN=RA that decrypts', issuer: 'ca', role: 'RA that decrypts' },
   // Self-signed, as RFC 8894 section 2.3 has a device make them.
   device: { subject: 'CN=printer-7', role: 'device' },
   'device-2': { subject: 'CN=printer-8', role: 'device' },

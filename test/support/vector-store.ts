@@ -16,12 +16,12 @@ import type { Installation } from '../../src/installation.ts';
 import { exportKey } from '../../src/service/certificate-authorities.ts';
 import { type EnrolmentPolicyDocument, enrolmentPolicyOf } from '../../src/service/enrolment-policies.ts';
 import { checkEnrolmentPolicy } from '../../src/service/enrolment-policy-check.ts';
-import { type IdentityName, identity, worldNow } from './vector-identities.ts';
+import { type IdentityName, identity, identitySpecs, worldNow } from './vector-identities.ts';
 
 export const worldHome: Home = { accountId: '111122223333', region: 'eu-central-1' };
 
 interface ConnectorSpec {
-  /** Newest first: the first answers. */
+  /** Newest first: the first decrypts what clients send that have just asked. */
   raKeys: readonly [IdentityName, ...IdentityName[]];
   /** Null: it has none. */
   challenge: string | null;
@@ -65,6 +65,12 @@ export const connectorSpecs = {
       ExtendedKeyUsages: ['clientAuth'],
       Keys: { RsaBitsMin: 3072, RsaBitsMax: 4096, Curves: ['P-256'] },
     },
+  },
+  // It has one key to sign with and one to decrypt with, for clients that refuse a key with both uses.
+  'two-purposes': {
+    raKeys: ['ra-decrypting', 'ra-signing'],
+    challenge: '8ce1e490-bddc-4f80-a2fe-d19fa0bd2e29',
+    policy: { RaCertificates: 'TWO' },
   },
   'without-challenge': { raKeys: ['ra-default'], challenge: null },
   creating: { raKeys: ['ra-default'], challenge: null, status: 'CREATING' },
@@ -188,6 +194,8 @@ function policyDocument(policy: EnrolmentPolicyDocument): string {
 }
 
 async function raKeyRow(keyProtector: KeyProtector, connector: ConnectorName, name: IdentityName, age: number): Promise<RaKeyRow> {
+  const { role } = identitySpecs[name];
+  const isOneOfTwo = role !== 'RA';
   const raKeyId = idOf(0xa0 + age, connectorNames.indexOf(connector));
   const { certificate, privateKey } = identity(name);
   return {
@@ -196,11 +204,12 @@ async function raKeyRow(keyProtector: KeyProtector, connector: ConnectorName, na
     certificate_id: idOf(0xce, connectorNames.indexOf(connector)),
     certificate: certificate.der,
     sealed_key: await keyProtector.seal(exportKey(privateKey), `ra-keys/${raKeyId}`),
-    purpose: 'BOTH',
-    status: age === 0 ? 'ACTIVE' : 'RETIRED',
+    purpose: isOneOfTwo ? (role === 'RA that signs' ? 'SIGN' : 'DECRYPT') : 'BOTH',
+    status: age === 0 || isOneOfTwo ? 'ACTIVE' : 'RETIRED',
     not_before: certificate.notBefore,
     not_after: certificate.notAfter,
-    created_at: createdAt - age,
+    // Keys that were made together are of one age.
+    created_at: isOneOfTwo ? createdAt : createdAt - age,
   };
 }
 

@@ -70,6 +70,10 @@ function extensionsOf({ role }: IdentitySpec, key: KeyObject): Extension[] {
       ];
     case 'RA':
       return [usage, keyIdentifier];
+    case 'RA that signs':
+      return [keyUsageExtension([KeyUsage.digitalSignature]), keyIdentifier];
+    case 'RA that decrypts':
+      return [keyUsageExtension([KeyUsage.keyEncipherment]), keyIdentifier];
     case 'device':
       return [usage, extKeyUsageExtension([Oid.clientAuth]), keyIdentifier];
     default:

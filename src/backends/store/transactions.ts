@@ -132,7 +132,7 @@ export async function updateTransaction(
   await query.updateTable('transactions').set(change).where('transaction_row_id', '=', transactionRowId).execute();
 }
 
-/** The newest transaction of this identifier and this signer, whatever its CSR: what a CertPoll is about. */
+/** The transaction of this identifier that this signer asked for last, whatever its CSR: what a CertPoll is about. A decision makes none newer. */
 export async function findTransactionBySigner(
   query: Query,
   key: { connectorId: string; transactionId: string; signerKeyHash: string },
@@ -143,7 +143,7 @@ export async function findTransactionBySigner(
     .where('connector_id', '=', key.connectorId)
     .where('transaction_id', '=', key.transactionId)
     .where('signer_key_hash', '=', key.signerKeyHash)
-    .orderBy('updated_at', 'desc')
+    .orderBy(({ fn }) => fn.coalesce('requested_at', 'updated_at'), 'desc')
     .orderBy('transaction_row_id', 'desc')
     .limit(1)
     .executeTakeFirst();

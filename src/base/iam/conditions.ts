@@ -1,14 +1,6 @@
 /** The Condition element: its operators, and how several keys and values go together (IAM User Guide, "Condition operators", "Conditions with multiple keys or values"). */
-import {
-  isInNetwork,
-  type Network,
-  parseAddress,
-  parseBinary,
-  parseBoolean,
-  parseDate,
-  parseNetwork,
-  parseNumber,
-} from './condition-values.ts';
+import { isInNetwork, type Network, parseAddress, parseNetwork } from '../ip-networks.ts';
+import { parseBinary, parseBoolean, parseDate, parseNumber } from './condition-values.ts';
 import { isRecord, PolicyError, quoted } from './document.ts';
 import { compilePieces, isVariable, outline, parsePieces, type Reading, type RequestContext, type TextTest } from './pattern.ts';
 

@@ -25,7 +25,13 @@ import { bitString, contextConstructed, derNull, integer, objectIdentifier, octe
 import { encodeExtensions, extKeyUsageExtension, keyUsageExtension, parseExtKeyUsage, parseSubjectAltName } from './extensions.ts';
 import { formatName, parseNameString } from './name.ts';
 import { Oid } from './oids.ts';
-import { certificationRequestLimits, createCertificationRequest, parseCertificationRequest, verifyCertificationRequest } from './pkcs10.ts';
+import {
+  certificationRequestLimits,
+  createCertificationRequest,
+  parseCertificationRequest,
+  verifyCertificationRequest,
+  withoutChallengePasswords,
+} from './pkcs10.ts';
 import { publicKeyOf } from './public-key.ts';
 
 const rsa: WebSignature = { name: 'RSASSA-PKCS1-v1_5', hash: 'SHA-256' };
@@ -289,5 +295,34 @@ describe('createCertificationRequest', () => {
       ),
       { seed, numRuns: 150 },
     );
+  });
+});
+
+describe('withoutChallengePasswords', () => {
+  const challenge = attribute(Oid.challengePassword, utf8String('a secret that is good again'));
+  const other = attribute(Oid.extensionRequest, encodeExtensions([extKeyUsageExtension([Oid.clientAuth])]));
+
+  it('leaves everything but the passwords as it was, in BER too', () => {
+    for (const attributes of [
+      [challenge, other],
+      [other, challenge, challenge],
+      [indefinite(0x30, challenge.subarray(2)), other],
+    ]) {
+      const csr = parseCertificationRequest(csrWith(attributes));
+      const kept = parseCertificationRequest(withoutChallengePasswords(csr));
+      assert.deepEqual(kept.challengePasswords, []);
+      assert.ok(!Buffer.from(kept.der).includes('a secret'));
+      for (const member of ['subject', 'extensions', 'nameValuePairs', 'signature'] as const) assert.deepEqual(kept[member], csr[member]);
+      assert.ok(kept.publicKey.equals(csr.publicKey));
+    }
+  });
+
+  it('leaves a request without attributes as it is', () => {
+    for (const attributes of [undefined, []]) {
+      assert.deepEqual(
+        parseCertificationRequest(withoutChallengePasswords(parseCertificationRequest(csrWith(attributes)))).challengePasswords,
+        [],
+      );
+    }
   });
 });

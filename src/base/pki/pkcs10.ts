@@ -109,6 +109,20 @@ export function verifyCertificationRequest(csr: CertificationRequest): boolean {
   return verifySignature(algorithm, csr.publicKey, csr.certificationRequestInfo, csr.signature);
 }
 
+/**
+ * The request as it may be kept: without its challenge passwords, which are good for other requests too. Everything else is as it was received, so
+ * that the signature, which is there for whoever has verified it, does not hold any more.
+ */
+export function withoutChallengePasswords({ der }: Pick<CertificationRequest, 'der'>): Uint8Array {
+  const [info, ...signature] = parseBer(der).elements('CertificationRequest');
+  const [version, subject, publicKey, attributes] = info?.elements('certificationRequestInfo') ?? [];
+  if (!version || !subject || !publicKey) throw malformed('a CSR that was never parsed');
+  const kept = attributes?.elements('attributes').filter(attribute => attribute.elements('attribute')[0]?.oid() !== Oid.challengePassword);
+  const before = [version, subject, publicKey].map(({ bytes }) => bytes);
+  const keptInfo = sequence(...before, contextConstructed(0, ...(kept ?? []).map(({ bytes }) => bytes)));
+  return sequence(keptInfo, ...signature.map(({ bytes }) => bytes));
+}
+
 export interface CertificationRequestTemplate {
   subject: Uint8Array;
   subjectPublicKeyInfo: Uint8Array;

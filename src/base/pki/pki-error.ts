@@ -3,6 +3,7 @@
 /**
  * - `malformed`: the bytes are not the CMS, PKCS#10 or X.509 that the syntax demands (failInfo badRequest, HTTP 400 before a transactionID is known)
  * - `undecodable`: CMS it is, but no SCEP: an attribute that the RFC demands, or what the envelope holds, cannot be read (badRequest)
+ * - `otherRecipient`: the envelope is for other keys than ours; nothing was decrypted (badRequest)
  * - `unsupportedAlgorithm`: an algorithm we do not know or policy refuses (badAlg)
  * - `unsuitableRecipient`: an answer cannot be encrypted to the signer's key (badAlg)
  * - `badSignature`: a signature or digest does not hold (badMessageCheck)
@@ -11,6 +12,7 @@
 export type PkiErrorReason =
   | 'malformed'
   | 'undecodable'
+  | 'otherRecipient'
   | 'unsupportedAlgorithm'
   | 'unsuitableRecipient'
   | 'badSignature'

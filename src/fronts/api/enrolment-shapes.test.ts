@@ -30,28 +30,23 @@ function describeDefault(value: unknown): string {
 }
 
 function describeForm(shape: Shape): string {
-  switch (shape.type) {
-    case 'boolean':
-      return '`true` or `false`';
-    case 'integer':
-      return `${shape.min} to ${shape.max}`;
-    case 'string':
-      return shape.values ? shape.values.map(value => `\`${value}\``).join(' or ') : `${shape.minLength} to ${shape.maxLength} characters`;
-    case 'list': {
-      const count = shape.minLength === undefined ? `up to ${shape.maxLength}` : `${shape.minLength} to ${shape.maxLength}`;
-      const { member } = shape;
-      if (member.type === 'string' && member.values) return `${count} of ${member.values.map(value => `\`${value}\``).join(', ')}`;
-      return `${count} texts of ${describeForm(member)}`;
-    }
-    case 'structure': {
-      const { Value, Type } = shape.members;
-      assert.ok(Value?.shape.type === 'integer' && Type?.shape.type === 'string');
-      const [last = '', ...others] = (Type.shape.values ?? []).toReversed();
-      return `\`{"Value": ${describeForm(Value.shape)}, "Type": ${others.toReversed().join(', ')} or ${last}}\``;
-    }
-    default:
-      throw new Error(`a policy has no ${shape.type}`);
+  if (shape.type === 'boolean') return '`true` or `false`';
+  if (shape.type === 'integer') return `${shape.min} to ${shape.max}`;
+  if (shape.type === 'string') {
+    return shape.values ? shape.values.map(value => `\`${value}\``).join(' or ') : `${shape.minLength} to ${shape.maxLength} characters`;
   }
+  if (shape.type === 'list') {
+    const { minLength, maxLength, member } = shape;
+    const count = minLength === undefined ? `up to ${maxLength}` : `${minLength} to ${maxLength}`;
+    if (member.type !== 'string' || !member.values) return `${count} texts of ${describeForm(member)}`;
+    return `${count} of ${member.values.map(value => `\`${value}\``).join(', ')}`;
+  }
+  // A validity, the only structure that is no section.
+  assert.ok(shape.type === 'structure');
+  const { Value, Type } = shape.members;
+  assert.ok(Value?.shape.type === 'integer' && Type?.shape.type === 'string');
+  const [last = '', ...others] = (Type.shape.values ?? []).toReversed();
+  return `\`{"Value": ${describeForm(Value.shape)}, "Type": ${others.toReversed().join(', ')} or ${last}}\``;
 }
 
 describe('docs/enrolment-policy.md', () => {

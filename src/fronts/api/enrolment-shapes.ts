@@ -70,7 +70,17 @@ export const enrolmentPolicyShape = {
         },
       },
     },
-    Validity: { shape: { type: 'structure', closed: true, members: { Default: { shape: validity }, Maximum: { shape: validity } } } },
+    Validity: {
+      shape: {
+        type: 'structure',
+        closed: true,
+        members: {
+          Default: { shape: validity },
+          Maximum: { shape: validity },
+          BackdateMinutes: { shape: { type: 'integer', ...limits.backdateMinutes } },
+        },
+      },
+    },
     SecurityIdentifier: { shape: mode('STRIP', 'KEEP') },
     Renewal: {
       shape: {

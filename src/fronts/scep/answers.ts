@@ -57,11 +57,14 @@ function presentCertRep({ body, failure }: Answer & { kind: 'certRep' }, compati
 
 function presentRefusal(refusal: Refusal, compatibility: Compatibility, requestId: string): ScepResponse {
   const { statusCode, reason, error } = refusal;
-  const headers = { ...refusal.headers, 'content-type': plainText, 'x-amzn-requestid': requestId };
+  const headers: Record<string, string> = { ...refusal.headers, 'content-type': plainText, 'x-amzn-requestid': requestId };
   if (error === undefined) return respond(statusCode, { ...headers, ...errorHeaders(errorTypeOf(statusCode), reason) }, textOf(reason));
   const row = describeConnectorError(error);
   Object.assign(headers, errorHeaders(row.errorType, row.message));
-  return compatibility === 'aws' ? respond(row.statusCode, headers, textOf(row.message)) : respond(statusCode, headers, textOf(reason));
+  if (compatibility === 'clients') return respond(statusCode, headers, textOf(reason));
+  // It went with our 503; with AWS's 400, 401, 404 and 409 it means nothing (RFC 9110 section 10.2.3).
+  if (row.statusCode !== statusCode) delete headers['retry-after'];
+  return respond(row.statusCode, headers, textOf(row.message));
 }
 
 /** What AWS has no sentence for is a bad request in our own words. */

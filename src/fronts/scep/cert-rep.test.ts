@@ -58,7 +58,7 @@ describe('encodeCertRep', () => {
       assert.equal(value(Oid.recipientNonce), Buffer.from(request.senderNonce ?? []).toString('hex'));
       assert.equal(value(Oid.senderNonce)?.length, 32);
       assert.notEqual(value(Oid.senderNonce), value(Oid.recipientNonce));
-      const opened = openContent(findOpening(parseEnvelopedData(signedData.eContent ?? Buffer.alloc(0)), [client]), randomBytes);
+      const opened = openContent(findOpening(parseEnvelopedData(signedData.eContent ?? Buffer.alloc(0)), [client]));
       assert.deepEqual(
         parseSignedData(opened.content).certificates.map(({ serialNumber }) => serialNumber),
         [issued.serialNumber],

@@ -4,6 +4,7 @@ import { type AuditEvent, type ScepCall, scepCalled } from '../../base/events.ts
 import { PkiError } from '../../base/pki/pki-error.ts';
 import { encodeDegenerate } from '../../base/pki/signed-data.ts';
 import { type ConnectorError, failureOf } from '../../base/scep.ts';
+import { TooManyFailuresError } from '../../service/failure-limits.ts';
 import { outageOf } from '../../service/outage.ts';
 import type { EnrolmentEndpoint } from '../../service/scep-requests.ts';
 import { type Answer, errorCodeOf, present, type Refusal, type ScepResponse } from './answers.ts';
@@ -16,7 +17,7 @@ export interface ScepRequest {
   /** The request target as received. */
   rawUrl: string;
   body: Uint8Array;
-  /** The peer's address. */
+  /** The address it comes from: the peer's, or what a trusted proxy says. */
   source: string;
   /** The values of the Host headers: one, none from old clients, and more of nobody honest. */
   hosts: readonly string[];
@@ -30,7 +31,7 @@ interface HandlerParts extends ScepParts {
 
 /** Clients come back on their own; this is how long an outage asks them to wait. */
 const retryAfterSeconds = '30';
-const throttledSeconds = '1';
+const throttledSeconds = 1;
 const userAgentCharactersMax = 256;
 const operationCharactersMax = 64;
 /** AWS's connector looks at it again at each request. */
@@ -108,8 +109,9 @@ async function answerOrExcuse(parts: HandlerParts, request: ScepRequest, operati
       const { reason, error: connectorError } = failureOf(error);
       return refusal(400, reason, connectorError);
     }
-    if (error instanceof ServiceException) {
-      return { ...refusal(error.statusCode, error.message, { code: 'throttled' }), headers: { 'retry-after': throttledSeconds } };
+    if (error instanceof ServiceException && error.name === 'ThrottlingException') {
+      const seconds = error instanceof TooManyFailuresError ? error.retryAfterSeconds : throttledSeconds;
+      return { ...refusal(error.statusCode, error.message, { code: 'throttled' }), headers: { 'retry-after': String(seconds) } };
     }
     hit.outcome = 'error';
     // FAILURE is a verdict that clients take for final; an outage is an HTTP error that they come back after.

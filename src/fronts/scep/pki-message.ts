@@ -19,14 +19,11 @@ import {
   findOpening,
   type KeyPair,
   type KeyTransport,
-  type Opening,
-  openContent,
   parseEnvelopedData,
 } from '../../base/pki/enveloped-data.ts';
 import { Name } from '../../base/pki/name.ts';
 import { Oid } from '../../base/pki/oids.ts';
-import { parseCertificationRequest } from '../../base/pki/pkcs10.ts';
-import { malformed, PkiError, undecodable } from '../../base/pki/pki-error.ts';
+import { malformed, PkiError } from '../../base/pki/pki-error.ts';
 import {
   type CertificateIdentifier,
   encodeDegenerate,
@@ -52,6 +49,7 @@ import {
   type RequestTypeName,
   readTextAttribute,
 } from '../../base/scep.ts';
+import { openUniformly, readCertificationRequest } from './uniform-opening.ts';
 
 /** A request whose outside can be read: enough to answer with a CertRep, but nothing in it is proven yet. */
 export interface PkiMessage {
@@ -111,16 +109,17 @@ export interface OpenOptions {
   /** Every key pair of the connector that still lives and decrypts. */
   keyPairs: readonly KeyPair[];
   policy: AlgorithmPolicy;
-  randomBytes: (size: number) => Uint8Array;
 }
 
+type MessageDataReader = (content: Uint8Array, intact: boolean, signer: Certificate) => boolean;
+
 /** What a request's messageData must be (RFC 8894 section 3.3). */
-const messageDataParsers: Readonly<Record<RequestTypeName, (source: Uint8Array) => unknown>> = {
-  PKCSReq: parseCertificationRequest,
-  RenewalReq: parseCertificationRequest,
-  CertPoll: parseIssuerAndSubject,
-  GetCert: parseIssuerAndSerialNumber,
-  GetCRL: parseIssuerAndSerialNumber,
+const messageDataReaders: Readonly<Record<RequestTypeName, MessageDataReader>> = {
+  PKCSReq: readCertificationRequest,
+  RenewalReq: readCertificationRequest,
+  CertPoll: reading(parseIssuerAndSubject),
+  GetCert: reading(parseIssuerAndSerialNumber),
+  GetCRL: reading(parseIssuerAndSerialNumber),
 };
 
 /** Verifies and decrypts a request. Throws PkiError, which `failureOf` turns into a verdict. */
@@ -132,7 +131,8 @@ export function openPkiMessage(message: PkiMessage, options: OpenOptions): Opene
   const signer = findSignerCertificate(signerInfo, signedData.certificates);
   verifySignerInfo(signedData, signerInfo, signer, options.policy);
   const opening = findOpening(enveloped, options.keyPairs);
-  const messageData = openUniformly(opening, options);
+  const read = messageDataReaders[options.requestType];
+  const messageData = openUniformly(opening, (content, intact) => read(content, intact, signer));
   const { keyPair, cipher, keyTransport } = opening;
   return { signer, messageData, reply: { keyPair, digest: requireDigest(signerInfo.digestAlgorithm), cipher, keyTransport } };
 }
@@ -159,24 +159,12 @@ function acceptedDigest({ digestAlgorithm }: SignerInfo, policy: AlgorithmPolicy
   return digest && policy.digests.has(digest.name) ? digest : undefined;
 }
 
-/**
- * From the key's unwrapping to the last octet of the messageData there is one answer to every failure, and the steps run to their end whatever
- * fails: see `openContent`.
- */
-function openUniformly(opening: Opening, { requestType, randomBytes }: OpenOptions): Uint8Array {
-  let messageData: Uint8Array | undefined;
-  let intact = false;
-  try {
-    const opened = openContent(opening, randomBytes);
-    intact = opened.intact;
-    messageDataParsers[requestType](opened.content);
-    messageData = opened.content;
-  } catch {
-    // Deliberately without a cause: what went wrong is what nobody may learn.
-    messageData = undefined;
-  }
-  if (messageData === undefined || !intact) throw undecodable('The request could not be decoded. Please send a valid SCEP request.');
-  return messageData;
+/** For what is no CSR: whether it can be parsed. Throws PkiError as the parser does. */
+function reading(parse: (source: Uint8Array) => unknown): MessageDataReader {
+  return (content, intact) => {
+    parse(content);
+    return intact;
+  };
 }
 
 /** Section 3.3.3: redundant, as a poll is known by its transactionID and its signer's key (sscep once swapped the two). */

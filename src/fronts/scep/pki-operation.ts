@@ -117,9 +117,11 @@ async function openOrRefuse(
     output = await workers.run(openTask, { message: bytes, requestType, keyPairs: keyPairs.map(toBytes), policy });
   } catch (error) {
     if (!(error instanceof PkiError)) throw error;
-    if (error.reason === 'undecodable') failureLimits.record('decryption', connectorId, hit.source);
+    // Of the others nothing was decrypted.
+    if (error.reason === 'undecodable') failureLimits.settle('decryption', connectorId, hit.source, { failed: true });
     return failureOf(error);
   }
+  failureLimits.settle('decryption', connectorId, hit.source, { failed: false });
   const { signingTime } = message;
   const toleranceMs = (SigningTimeToleranceMinutes ?? 0) * 60_000;
   if (SigningTimeToleranceMinutes !== undefined && signingTime !== undefined && Math.abs(signingTime - system.now()) > toleranceMs) {

@@ -34,12 +34,7 @@ export interface OpenOutput {
 /** Throws PkiError, as `openPkiMessage` does. */
 export function openRequest({ message, requestType, keyPairs, policy }: OpenInput): OpenOutput {
   const parsed = keyPairs.map(parseKeyPair);
-  const { signer, messageData, reply } = openPkiMessage(parsePkiMessage(message), {
-    requestType,
-    keyPairs: parsed,
-    policy,
-    randomBytes: realSystem.randomBytes,
-  });
+  const { signer, messageData, reply } = openPkiMessage(parsePkiMessage(message), { requestType, keyPairs: parsed, policy });
   // The answer is encrypted to the signer's key, so one that cannot be encrypted to is refused before anything is issued.
   if (signer.publicKey.kind !== 'RSA') {
     throw new PkiError('unsuitableRecipient', 'The answer can only be encrypted to an RSA key. Sign the request with an RSA key.');

@@ -165,6 +165,24 @@ export const envelope: Drafts = {
     ...success,
     make: maker => maker.request({ envelope: recipients('ra-two-old', 'ra-two-new') }),
   },
+  'two-purposes': {
+    stands: 'C.3: an RA of two certificates, encrypted to the one that decrypts (Aruba, FIPS)',
+    connector: 'two-purposes',
+    ...success,
+    make: maker => maker.request({ ra: 'ra-decrypting' }),
+  },
+  'two-purposes-confused': {
+    stands: 'C.3: an RA of two certificates, encrypted to the one that signs',
+    connector: 'two-purposes',
+    ...notOurs,
+    make: maker => maker.request({ ra: 'ra-signing' }),
+  },
+  'two-purposes-both': {
+    stands: 'C.3: an RA of two certificates, encrypted to both, as micromdm does',
+    connector: 'two-purposes',
+    ...success,
+    make: maker => maker.request({ envelope: recipients('ra-signing', 'ra-decrypting') }),
+  },
   'password-recipient': {
     stands: 'F.13: a PasswordRecipientInfo with 10⁹ iterations, which is not for us',
     ...notOurs,

@@ -67,6 +67,11 @@ export const query: Drafts = {
         csr: issuerAndSerial(identity('issued-other').certificate.serialNumberDer),
       }),
   },
+  'get-cert-of-another-device': {
+    stands: 'F.21: GetCert of a certificate of the same connector that another device holds',
+    ...refused('badCertId'),
+    make: maker => maker.request({ messageType: '21', csr: issuerAndSerial(identity('issued-default').certificate.serialNumberDer) }),
+  },
   'get-cert-of-the-ra': {
     stands: 'F.21: GetCert of the RA’s certificate',
     ...refused('badCertId'),

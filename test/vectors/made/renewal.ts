@@ -7,6 +7,8 @@ import { type IdentityName, identitySpecs } from '../../support/vector-identitie
 import { type Draft, type Drafts, type Maker, refused, success } from '../maker.ts';
 
 const notItsKey = refused('badMessageCheck', 'The request is not signed with the key that the certificate signing request is for.');
+const revoked = refused('badMessageCheck', 'The certificate that signs the request is revoked.');
+const expired = refused('badMessageCheck', 'The certificate included in the request is expired.');
 const notOne = refused('badRequest', 'Exactly one challenge password is required in the certificate signing request.');
 
 interface RenewalParts {
@@ -47,17 +49,21 @@ export const renewal: Drafts = {
     signer: 'issued-early',
     challenge: true,
   }),
-  revoked: renewing('F.x: renewal by revoked certificate', refused('badMessageCheck'), { signer: 'issued-revoked' }),
-  'revoked-with-challenge': renewing('F.x: renewal by revoked certificate, with a challenge', refused('badMessageCheck'), {
+  revoked: renewing('F.x: renewal by revoked certificate', revoked, { signer: 'issued-revoked' }),
+  'revoked-with-challenge': renewing('F.x: renewal by revoked certificate, with a challenge', revoked, {
     signer: 'issued-revoked',
     messageType: '19',
     challenge: true,
   }),
-  expired: renewing(
-    'F.x: renewal by expired certificate',
-    refused('badMessageCheck', 'The certificate included in the request is expired.'),
-    { signer: 'issued-expired' },
-  ),
+  'revoked-same-key': renewing('F.x: renewal by revoked certificate, for the same key', revoked, {
+    signer: 'issued-revoked',
+    csrKey: 'issued-revoked',
+  }),
+  expired: renewing('F.x: renewal by expired certificate', expired, { signer: 'issued-expired' }),
+  'expired-same-key': renewing('F.x: renewal by expired certificate, for the same key', expired, {
+    signer: 'issued-expired',
+    csrKey: 'issued-expired',
+  }),
   'other-connector': renewing('F.x: renewal by other connector’s certificate', notItsKey, { signer: 'issued-other' }),
   'other-connector-same-key': renewing('F.x: renewal by other connector’s certificate, for the same key', notOne, {
     signer: 'issued-other',
@@ -103,7 +109,8 @@ export const renewal: Drafts = {
   'csr-signature-tampered': {
     stands: 'B75: a renewal whose CSR is not signed with the new key',
     connector: 'renewal',
-    ...refused('badMessageCheck', 'The signature of the certificate signing request does not hold.'),
+    // An altered CSR for another key than the signer's tells nothing: see uniform-opening.ts.
+    ...refused('badRequest', 'The request could not be decoded. Please send a valid SCEP request.'),
     make: maker => {
       const csr = maker.csr({ csrKey: 'device-2', challenge: null, csrParts: { subject: identitySpecs['issued-valid'].subject } });
       return maker.request({ signer: 'issued-valid', messageType: '17', csr: withFlippedOctet(csr, -1) });
