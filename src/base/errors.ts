@@ -1,4 +1,4 @@
-/** The exceptions the AWS API answers with: each name with its HTTP status (aws-connector-for-scep API model, "Errors"). */
+/** The exceptions the AWS API answers with: each name with its HTTP status (the model of pca-connector-scep). */
 
 /** The modelled exceptions of pca-connector-scep. ServiceQuotaExceeded is 402 and Throttling 429 in AWS's model. */
 const serviceExceptionStatus = {

@@ -34,6 +34,7 @@ const failInfoByReason: Record<PkiErrorReason, FailInfoName> = {
   otherRecipient: 'badRequest',
   unsupportedAlgorithm: 'badAlg',
   unsuitableRecipient: 'badAlg',
+  badTime: 'badTime',
   badSignature: 'badMessageCheck',
   noSignerCertificate: 'badMessageCheck',
 };
@@ -90,7 +91,8 @@ export function failure(failInfo: FailInfoName, reason: string, error?: Connecto
   return { pkiStatus: 'FAILURE', failInfo, reason, ...(error && { error }) };
 }
 
-const errorByReason: Record<PkiErrorReason, ConnectorErrorCode> = {
+/** AWS does not look at the signingTime. */
+const errorByReason: Record<Exclude<PkiErrorReason, 'badTime'>, ConnectorErrorCode> = {
   malformed: 'invalidCms',
   undecodable: 'notDecoded',
   otherRecipient: 'notDecoded',
@@ -102,7 +104,7 @@ const errorByReason: Record<PkiErrorReason, ConnectorErrorCode> = {
 
 /** The codec's refusal as a verdict. Its message is a sentence already, or says in a few words what is wrong with the bytes. */
 export function failureOf({ reason, message, algorithm }: PkiError): Failure {
-  const error = { code: errorByReason[reason], ...(algorithm !== undefined && { detail: algorithm }) };
+  const error = reason === 'badTime' ? undefined : { code: errorByReason[reason], ...(algorithm !== undefined && { detail: algorithm }) };
   return failure(failInfoByReason[reason], message.endsWith('.') ? message : `The request is refused: ${message}.`, error);
 }
 

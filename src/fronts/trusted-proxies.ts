@@ -6,7 +6,7 @@ const addressesMax = 32;
 
 /**
  * The last address in the chain that is no trusted proxy. Every proxy appends whom it got the request from, so what stands to the right of that address
- * was written by proxies of the operator, and what stands to its left by whoever sent the request (scep.md F.24).
+ * was written by proxies of the operator, and what stands to its left by whoever sent the request.
  */
 export function sourceOf(trustedProxies: readonly Network[], peer: string, forwardedFor: readonly string[]): string {
   const isTrusted = (text: string): boolean => {

@@ -8,6 +8,9 @@ import type { EnrolmentEndpoints } from './enrolment-endpoints.ts';
 import type { RevocationLists } from './revocation-lists.ts';
 import type { EnrolmentEndpoint, OpenedRequest } from './scep-requests.ts';
 
+/** One answer to what names nothing and to what does not decrypt: see `openIssuerAndSerialNumber`. */
+const unreadable = 'The request could not be decoded, or';
+
 /** A list travels encrypted, in one message, into memory that is often small; longer ones are fetched over HTTP. */
 export const certificateLookupLimits = { crlBytesMax: 1024 * 1024 } as const;
 
@@ -47,14 +50,14 @@ export class CertificateLookup {
       certificate.publicKey.equals(signer.publicKey);
     return isOwn
       ? { certificate: certificate.der }
-      : failure('badCertId', 'There is no such certificate that was issued for the signer’s key.');
+      : failure('badCertId', `${unreadable} there is no such certificate of the key that signed it.`);
   }
 
   /** For anyone who signs: a list is public. */
   async findRevocationList(endpoint: EnrolmentEndpoint, { issuer }: IssuerAndSerialNumber): Promise<{ crl: Uint8Array } | Failure> {
     const { caId, authority } = await this.#enrolmentEndpoints.openAuthority(endpoint);
     if (!namesEqual(authority.certificates[0].subject, issuer)) {
-      return failure('badCertId', 'The issuer is not the certificate authority of this connector.');
+      return failure('badCertId', `${unreadable} its issuer is not the certificate authority of this connector.`);
     }
     const { der } = await this.#revocationLists.getRevocationList(caId);
     if (der.length <= certificateLookupLimits.crlBytesMax) return { crl: der };

@@ -24,7 +24,7 @@ export async function fuzzApi(options: FuzzOptions): Promise<FuzzReport> {
     const raw = Math.ceil(wanted * rawShare);
     await fuzzRound(options, report, { seed, wanted: wanted - raw, item: planned, open: () => ApiRound.open({ rejections }) });
     await fuzzRound(options, report, { seed, wanted: raw, item: rawPlanned, open: () => RawRound.open(rejections) });
-    report.heapMiB.push(measureHeapMiB());
+    report.heapMiB.push(await measureHeapMiB());
   }
   report.seconds = (performance.now() - startedAt) / 1000;
   return report;

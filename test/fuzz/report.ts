@@ -1,4 +1,5 @@
 /** What a run of either fuzzer found and counted, and how it is shown. */
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import type { Outcome } from './round.ts';
@@ -58,7 +59,10 @@ export function countOutcome(
 }
 
 /** What is in use once garbage is collected, buffers outside of the heap included. */
-export function measureHeapMiB(): number {
+export async function measureHeapMiB(): Promise<number> {
+  collectGarbage();
+  // What lies outside of the heap is let go a turn later.
+  await nextTurn();
   collectGarbage();
   const { heapUsed, external } = process.memoryUsage();
   return Math.round((heapUsed + external) / 2 ** 20);

@@ -11,13 +11,17 @@ export interface HttpForm {
   userAgent: string | undefined;
 }
 
+/** With every octet escaped it fills the longest head that the listener takes (src/fronts/listener.ts). */
+const messageBytesInUrlMax = 32 * 1024;
+
 /** Clients append one of these or nothing. */
 const suffixes = ['/pkiclient.exe', '/pkiclient.exe', '', '/', '/cgi-bin/pkiclient.exe'];
 
 /** As devices send it: by POST, some by GET. */
 export function soundForm(path: string, message: Buffer, random: Random): HttpForm {
   const base = { path: path + random.pick(suffixes), host: 'scep.example.com', userAgent: 'fuzz' };
-  if (random.chance(0.85)) return { ...base, method: 'POST', query: ['operation=PKIOperation'], body: message };
+  if (random.chance(0.85) || message.length > messageBytesInUrlMax)
+    return { ...base, method: 'POST', query: ['operation=PKIOperation'], body: message };
   return { ...base, method: 'GET', query: ['operation=PKIOperation', `message=${inQuery(message, random)}`], body: Buffer.alloc(0) };
 }
 
@@ -192,7 +196,7 @@ export function messagesIn({ query, body }: Pick<HttpForm, 'query' | 'body'>): B
       Buffer.from(
         decodeTolerantly(text)
           .replace(/[ -]/g, '+')
-          .replaceAll(/[\r\n\t]/g, ''),
+          .replaceAll(/[\r\n\t=]/g, ''),
         'base64',
       ),
     ),

@@ -133,6 +133,12 @@ function textsOf(node: BerNode): string[] {
   return texts;
 }
 
+/** What a request may say that it is. */
+export function transactionIDsIn(message: Uint8Array): string[] {
+  const signedAttrs = signedAttrsIn(parseTree(message));
+  return signedAttrs === undefined ? [] : attributeValues(signedAttrs, objectIdentifier(Oid.transactionID).subarray(2)).flatMap(textsOf);
+}
+
 /** Whether the CSR has the password as its challenge, in whichever string type. */
 export function holdsChallenge(csr: Uint8Array, password: string): boolean {
   const root = parseTree(csr);

@@ -1,5 +1,4 @@
 /** One round over connections to the whole server: enrolment requests whose bytes on the wire are broken, every answer judged, and the store after them. */
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { ApiResponse } from '../../src/fronts/api/request.ts';
 import { connectorSpecs } from '../support/vector-store.ts';
 import { openVectorWorld, type VectorWorld } from '../support/vector-world.ts';
@@ -7,8 +6,9 @@ import { toHttp } from './draft.ts';
 import type { Random } from './random.ts';
 import { exchange, mutate, mutationNames, type RawPlan } from './raw-requests.ts';
 import type { Outcome, Rejections, Round } from './round.ts';
+import { messagesIn } from './scep-http.ts';
 import type { ScepInput } from './scep-inputs.ts';
-import { type StoreChanges, watchStore } from './store-changes.ts';
+import { transactionIDsIn } from './scep-oracle.ts';
 
 const answerTimeoutMs = 20_000;
 /** An enrolment's answer takes less, and what is cut short has none. */
@@ -38,22 +38,17 @@ export function rawInput(input: ScepInput, random: Random): RawScepInput {
 export class ScepRawRound implements Round<RawScepInput> {
   readonly #world: VectorWorld;
   readonly #address: string;
-  readonly #changes: StoreChanges;
   readonly #rejections: Rejections;
-  /** Something may still be under way that was not answered. */
-  #isSettled = true;
 
-  constructor(world: VectorWorld, address: string, { changes, rejections }: { changes: StoreChanges; rejections: Rejections }) {
+  constructor(world: VectorWorld, address: string, rejections: Rejections) {
     this.#world = world;
     this.#address = address;
-    this.#changes = changes;
     this.#rejections = rejections;
   }
 
   static async open(rejections: Rejections): Promise<ScepRawRound> {
     const world = await openVectorWorld({ workers: 'inline' });
-    const address = new URL(await world.listen()).host;
-    return new ScepRawRound(world, address, { changes: await watchStore(world.database), rejections });
+    return new ScepRawRound(world, new URL(await world.listen()).host, rejections);
   }
 
   async send({ input, steps, chunkBytes }: RawScepInput): Promise<Outcome> {
@@ -61,29 +56,29 @@ export class ScepRawRound implements Round<RawScepInput> {
     const [first, second] = steps.map(({ name }) => name);
     const operation = `wire ${second === undefined ? (first ?? 'unbroken') : 'several'}`;
     const request = () => ({ connector: input.connector, chunkBytes, base64: bytes.toString('base64') });
-    await this.#settle();
+    const before = await this.#transactionsOf(input);
     // All come from one address, which would soon be made to wait for what it gets wrong.
     this.#world.advance(forgetMs);
     const received = await exchange(this.#address, bytes, { chunkBytes, timeoutMs: answerTimeoutMs, patienceMs });
     const answers = received?.filter(({ statusCode }) => statusCode >= 200);
     if (answers === undefined)
       return { operation, ending: 'hang', problems: ['wire: no end'], request: request(), answer: undefined, isFatal: true };
-    const changes = await this.#changes.take();
-    this.#isSettled = answers.length === 1;
     const problems = answers.flatMap(answer => problemsOfAnswer(answer, input));
     // Without an answer nobody knows whether there was a refusal.
-    if (answers.length > 0 && answers.every(({ statusCode }) => statusCode !== 200))
-      problems.push(...new Set(changes.map(change => `refused, and yet: ${change}`)));
+    const isRefused = answers.length > 0 && answers.every(({ statusCode }) => statusCode !== 200);
+    if (isRefused && (await this.#transactionsOf(input)) !== before) problems.push('refused, and yet its transaction has changed');
     problems.push(...this.#rejections.take().map(reason => `unhandled rejection ${reason}`));
     const ending = [...new Set(answers.map(({ statusCode }) => statusCode))].join(' ') || 'no answer';
     if (problems.length === 0) return { operation, ending, problems, request: {}, answer: undefined };
     return { operation, ending, problems: problems.map(problem => `wire: ${problem}`), request: request(), answer: answers };
   }
 
-  async #settle(): Promise<void> {
-    if (this.#isSettled) return;
-    await sleep(patienceMs);
-    await this.#changes.take();
+  /** Those of the input alone: what was sent before may still be under way when its client has hung up. */
+  async #transactionsOf({ form }: ScepInput): Promise<string> {
+    const transactionIDs = messagesIn(form).flatMap(transactionIDsIn);
+    const columns = ['transaction_row_id', 'status', 'certificate_id', 'updated_at'] as const;
+    const { query } = this.#world.database;
+    return JSON.stringify(await query.selectFrom('transactions').select(columns).where('transaction_id', 'in', transactionIDs).execute());
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -106,7 +106,8 @@ function csrOf(random: Random, connector: ConnectorName, key: KeyObject): Csr {
 }
 
 function keptCsr(name: string, key: KeyObject, content: { subject?: string; attributes: Uint8Array[] }): Csr {
-  const csr = kept.get(name) ?? { bytes: Buffer.from(encodeCsr({ key, ...content })), key };
+  // Not a slice of Node's pool, all of which it would keep.
+  const csr = kept.get(name) ?? { bytes: Buffer.from(Uint8Array.from(encodeCsr({ key, ...content })).buffer), key };
   kept.set(name, csr);
   return csr;
 }

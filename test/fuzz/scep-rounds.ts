@@ -44,7 +44,7 @@ export class ScepRounds implements Disposable {
       { ...part, from: messages - raw, to: messages, item: index => rawInput(input(index), new Random(~seed, index)) },
       () => ScepRawRound.open(this.#rejections),
     );
-    report.heapMiB.push(measureHeapMiB());
+    report.heapMiB.push(await measureHeapMiB());
     this.#judgeHeap(seed, report);
     return report;
   }

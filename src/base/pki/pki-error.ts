@@ -6,6 +6,7 @@
  * - `otherRecipient`: the envelope is for other keys than ours; nothing was decrypted (badRequest)
  * - `unsupportedAlgorithm`: an algorithm we do not know or policy refuses (badAlg)
  * - `unsuitableRecipient`: an answer cannot be encrypted to the signer's key (badAlg)
+ * - `badTime`: the signer's clock is further off than policy allows (badTime)
  * - `badSignature`: a signature or digest does not hold (badMessageCheck)
  * - `noSignerCertificate`: the certificate that a signer names is not there (badMessageCheck)
  */
@@ -15,6 +16,7 @@ export type PkiErrorReason =
   | 'otherRecipient'
   | 'unsupportedAlgorithm'
   | 'unsuitableRecipient'
+  | 'badTime'
   | 'badSignature'
   | 'noSignerCertificate';
 

@@ -11,26 +11,24 @@ import {
   requireDigest,
   unsupportedAlgorithm,
 } from '../../base/pki/algorithms.ts';
-import { parseBer, parseSequence, Tag } from '../../base/pki/asn1.ts';
 import { octetString, printableString, utf8String } from '../../base/pki/der.ts';
 import {
   type EnvelopedData,
   encodeEnvelopedData,
   findOpening,
+  fitsKeyTransport,
   type KeyPair,
   type KeyTransport,
+  type Opening,
   parseEnvelopedData,
 } from '../../base/pki/enveloped-data.ts';
-import { Name } from '../../base/pki/name.ts';
 import { Oid } from '../../base/pki/oids.ts';
 import { malformed, PkiError } from '../../base/pki/pki-error.ts';
 import {
-  type CertificateIdentifier,
   encodeDegenerate,
   encodeSignedData,
   findSignerCertificate,
   onlySigner,
-  parseCertificateIdentifier,
   parseSignedData,
   type SignedAttribute,
   type SignedData,
@@ -49,7 +47,7 @@ import {
   type RequestTypeName,
   readTextAttribute,
 } from '../../base/scep.ts';
-import { openUniformly, readCertificationRequest } from './uniform-opening.ts';
+import { openIssuerAndSerialNumber, openUniformly, readCertificationRequest } from './uniform-opening.ts';
 
 /** A request whose outside can be read: enough to answer with a CertRep, but nothing in it is proven yet. */
 export interface PkiMessage {
@@ -99,7 +97,7 @@ export interface ReplyAlgorithms {
 /** A request whose CMS signature holds and whose envelope was opened. */
 export interface OpenedPkiMessage {
   signer: Certificate;
-  /** The messageData, which is what the messageType says: it was parsed once. */
+  /** The messageData, which is what the messageType says: it was parsed once. Of a CertPoll it is empty. */
   messageData: Uint8Array;
   reply: ReplyAlgorithms;
 }
@@ -109,20 +107,14 @@ export interface OpenOptions {
   /** Every key pair of the connector that still lives and decrypts. */
   keyPairs: readonly KeyPair[];
   policy: AlgorithmPolicy;
+  /** How far signingTime may be from now; absent: it is not looked at. */
+  signingTime?: { now: number; toleranceMs: number } | undefined;
 }
 
-type MessageDataReader = (content: Uint8Array, intact: boolean, signer: Certificate) => boolean;
-
-/** What a request's messageData must be (RFC 8894 section 3.3). */
-const messageDataReaders: Readonly<Record<RequestTypeName, MessageDataReader>> = {
-  PKCSReq: readCertificationRequest,
-  RenewalReq: readCertificationRequest,
-  CertPoll: reading(parseIssuerAndSubject),
-  GetCert: reading(parseIssuerAndSerialNumber),
-  GetCRL: reading(parseIssuerAndSerialNumber),
-};
-
-/** Verifies and decrypts a request. Throws PkiError, which `failureOf` turns into a verdict. */
+/**
+ * Verifies and decrypts a request. Throws PkiError, which `failureOf` turns into a verdict. All that can be refused without the private key is refused
+ * before that is used: what is said only of a message that decrypts tells that it does.
+ */
 export function openPkiMessage(message: PkiMessage, options: OpenOptions): OpenedPkiMessage {
   const { signedData, signerInfo } = message;
   if (signedData.eContentType !== Oid.data) throw malformed('eContentType is not id-data');
@@ -130,11 +122,45 @@ export function openPkiMessage(message: PkiMessage, options: OpenOptions): Opene
   refuseAlgorithms(signerInfo, enveloped, options.policy);
   const signer = findSignerCertificate(signerInfo, signedData.certificates);
   verifySignerInfo(signedData, signerInfo, signer, options.policy);
+  checkSigningTime(message, options);
   const opening = findOpening(enveloped, options.keyPairs);
-  const read = messageDataReaders[options.requestType];
-  const messageData = openUniformly(opening, (content, intact) => read(content, intact, signer));
+  checkRecipient(signer, opening);
+  const messageData = openMessageData(opening, options.requestType, signer);
   const { keyPair, cipher, keyTransport } = opening;
   return { signer, messageData, reply: { keyPair, digest: requireDigest(signerInfo.digestAlgorithm), cipher, keyTransport } };
+}
+
+/** What a request's messageData must be (RFC 8894 section 3.3). */
+function openMessageData(opening: Opening, requestType: RequestTypeName, signer: Certificate): Uint8Array {
+  switch (requestType) {
+    case 'PKCSReq':
+    case 'RenewalReq':
+      return openUniformly(opening, (content, intact) => readCertificationRequest(content, intact, signer));
+    case 'CertPoll':
+      // IssuerAndSubject is redundant (section 3.3.3; sscep once swapped the two): a poll is known by its transactionID and its signer's key.
+      return Buffer.alloc(0);
+    case 'GetCert':
+    case 'GetCRL':
+      return openIssuerAndSerialNumber(opening);
+    default:
+      return requestType satisfies never;
+  }
+}
+
+/** failInfo badTime (section 3.2.1.4.3). A request that does not say when it was signed cannot be late. */
+function checkSigningTime({ signingTime }: PkiMessage, { signingTime: bounds }: OpenOptions): void {
+  if (bounds === undefined || signingTime === undefined || Math.abs(signingTime - bounds.now) <= bounds.toleranceMs) return;
+  throw new PkiError('badTime', `The signingTime is more than ${bounds.toleranceMs / 60_000} minutes off. Set the clock of the device.`);
+}
+
+/** The answer is encrypted to the signer's key, so one that cannot be encrypted to is refused before anything is issued. */
+function checkRecipient({ publicKey }: Certificate, opening: Opening): void {
+  if (publicKey.kind !== 'RSA') {
+    throw new PkiError('unsuitableRecipient', 'The answer can only be encrypted to an RSA key. Sign the request with an RSA key.');
+  }
+  if (fitsKeyTransport(publicKey, opening)) return;
+  const reason = 'The RSA key that signs the request is too short for its key transport. Use 2048 bits or more.';
+  throw new PkiError('unsuitableRecipient', reason);
 }
 
 function parseEnvelope({ eContent }: SignedData): EnvelopedData {
@@ -157,29 +183,6 @@ function refuseAlgorithms(signerInfo: SignerInfo, { contentEncryptionAlgorithm }
 function acceptedDigest({ digestAlgorithm }: SignerInfo, policy: AlgorithmPolicy): Digest | undefined {
   const digest = digestByOid.get(digestAlgorithm.oid);
   return digest && policy.digests.has(digest.name) ? digest : undefined;
-}
-
-/** For what is no CSR: whether it can be parsed. Throws PkiError as the parser does. */
-function reading(parse: (source: Uint8Array) => unknown): MessageDataReader {
-  return (content, intact) => {
-    parse(content);
-    return intact;
-  };
-}
-
-/** Section 3.3.3: redundant, as a poll is known by its transactionID and its signer's key (sscep once swapped the two). */
-function parseIssuerAndSubject(source: Uint8Array): void {
-  const fields = parseSequence(source, 'IssuerAndSubject');
-  for (const part of ['issuer', 'subject']) void new Name(fields.next(Tag.sequence, part)).rdns;
-  fields.end();
-}
-
-/** Sections 3.3.4 and 3.3.5. */
-export function parseIssuerAndSerialNumber(source: Uint8Array): CertificateIdentifier & { type: 'issuerAndSerialNumber' } {
-  const identifier = parseCertificateIdentifier(parseBer(source));
-  if (identifier.type !== 'issuerAndSerialNumber') throw malformed('no IssuerAndSerialNumber');
-  void identifier.issuer.rdns;
-  return identifier;
 }
 
 /** `certificates`, `crls` and `recipient`, the request's signer, are DER. */

@@ -14,8 +14,9 @@ import type { FailureLimits } from '../../service/failure-limits.ts';
 import type { EnrolmentEndpoint, OpenedRequest } from '../../service/scep-requests.ts';
 import type { Throttling } from '../../service/throttling.ts';
 import type { Answer, Compatibility } from './answers.ts';
-import { type CertRepResult, defaultReply, type PkiMessage, parseIssuerAndSerialNumber, parsePkiMessage } from './pki-message.ts';
+import { type CertRepResult, defaultReply, type PkiMessage, parsePkiMessage } from './pki-message.ts';
 import { type OpenOutput, openTask, replyTask, toBytes } from './pki-work.ts';
+import { parseIssuerAndSerialNumber } from './uniform-opening.ts';
 
 export interface ScepParts {
   enrolment: Enrolment;
@@ -54,7 +55,7 @@ export async function answerPkiOperation(parts: ScepParts, endpoint: EnrolmentEn
   const requestType = acceptedRequestType(parts, endpoint, message);
   if (requestType === 'PKCSReq' || requestType === 'RenewalReq') parts.throttling.take(endpoint.connectorId, 'PKCSReq');
   const raKeys = await parts.enrolmentEndpoints.getRaKeys(endpoint);
-  const opening = { message, bytes, keyPairs: raKeys.decrypting, hit };
+  const opening = { bytes, keyPairs: raKeys.decrypting, hit };
   const opened = typeof requestType === 'string' ? await openOrRefuse(parts, endpoint, { ...opening, requestType }) : requestType;
   const result =
     'pkiStatus' in opened
@@ -98,7 +99,6 @@ function acceptedRequestType(
 }
 
 interface Opening {
-  message: PkiMessage;
   bytes: Uint8Array;
   keyPairs: readonly KeyPair[];
   requestType: RequestTypeName;
@@ -108,26 +108,23 @@ interface Opening {
 /** Throws ThrottlingException when too much from this source could not be decrypted: whoever probes the RA key sends nothing else. */
 async function openOrRefuse(
   { workers, failureLimits, system }: ScepParts,
-  { connectorId, algorithms: policy, policy: { SigningTimeToleranceMinutes } }: EnrolmentEndpoint,
-  { message, bytes, keyPairs, requestType, hit }: Opening,
+  { connectorId, algorithms: policy, policy: { SigningTimeToleranceMinutes: minutes } }: EnrolmentEndpoint,
+  { bytes, keyPairs, requestType, hit }: Opening,
 ): Promise<Opened | Failure> {
   failureLimits.check('decryption', connectorId, hit.source);
-  let output: OpenOutput;
+  const signingTime = minutes === undefined ? undefined : { now: system.now(), toleranceMs: minutes * 60_000 };
   try {
-    output = await workers.run(openTask, { message: bytes, requestType, keyPairs: keyPairs.map(toBytes), policy });
+    const output = await workers.run(openTask, { message: bytes, requestType, keyPairs: keyPairs.map(toBytes), policy, signingTime });
+    const failed = false;
+    // Whether that decrypted is known only by what is found.
+    if (requestType !== 'GetCert' && requestType !== 'GetCRL') failureLimits.settle('decryption', connectorId, hit.source, { failed });
+    return { ...output, requestType };
   } catch (error) {
     if (!(error instanceof PkiError)) throw error;
     // Of the others nothing was decrypted.
     if (error.reason === 'undecodable') failureLimits.settle('decryption', connectorId, hit.source, { failed: true });
     return failureOf(error);
   }
-  failureLimits.settle('decryption', connectorId, hit.source, { failed: false });
-  const { signingTime } = message;
-  const toleranceMs = (SigningTimeToleranceMinutes ?? 0) * 60_000;
-  if (SigningTimeToleranceMinutes !== undefined && signingTime !== undefined && Math.abs(signingTime - system.now()) > toleranceMs) {
-    return failure('badTime', `The signingTime is more than ${SigningTimeToleranceMinutes} minutes off. Set the clock of the device.`);
-  }
-  return { ...output, requestType };
 }
 
 type Opened = OpenOutput & { requestType: RequestTypeName };
@@ -154,17 +151,23 @@ async function serve(parts: ScepParts, endpoint: EnrolmentEndpoint, opened: Open
     }
     case 'GetCert': {
       const found = await certificateLookup.findCertificate(endpoint, request, parseIssuerAndSerialNumber(opened.messageData));
+      settleLookup(parts, endpoint, hit, found);
       if ('pkiStatus' in found) return refuse(parts, endpoint, found, request);
       return { pkiStatus: 'SUCCESS', certificates: [found.certificate], recipient };
     }
     case 'GetCRL': {
       const found = await certificateLookup.findRevocationList(endpoint, parseIssuerAndSerialNumber(opened.messageData));
+      settleLookup(parts, endpoint, hit, found);
       if ('pkiStatus' in found) return refuse(parts, endpoint, found, request);
       return { pkiStatus: 'SUCCESS', certificates: [], crls: [found.crl], recipient };
     }
     default:
       return opened.requestType satisfies never;
   }
+}
+
+function settleLookup({ failureLimits }: ScepParts, { connectorId }: EnrolmentEndpoint, { source }: Hit, found: object): void {
+  failureLimits.settle('decryption', connectorId, source, { failed: 'pkiStatus' in found });
 }
 
 function refuse(

@@ -1,13 +1,19 @@
 /** What a pkiMessage costs in private-key operations, as tasks for worker threads: bytes and keys in, bytes out. */
 import type { KeyObject } from 'node:crypto';
 import type { AlgorithmPolicy } from '../../base/pki/algorithms.ts';
-import { fitsKeyTransport, type KeyPair } from '../../base/pki/enveloped-data.ts';
-import { PkiError } from '../../base/pki/pki-error.ts';
+import type { KeyPair } from '../../base/pki/enveloped-data.ts';
 import { parseCertificate } from '../../base/pki/x509.ts';
 import type { RequestTypeName } from '../../base/scep.ts';
 import { realSystem } from '../../base/system.ts';
 import type { Task } from '../../base/worker-pool.ts';
-import { type CertRepResult, encodeCertRep, openPkiMessage, parsePkiMessage, type ReplyAlgorithms } from './pki-message.ts';
+import {
+  type CertRepResult,
+  encodeCertRep,
+  type OpenOptions,
+  openPkiMessage,
+  parsePkiMessage,
+  type ReplyAlgorithms,
+} from './pki-message.ts';
 
 /** A key pair as it crosses to a worker. */
 export interface KeyPairBytes {
@@ -20,6 +26,7 @@ export interface OpenInput {
   requestType: RequestTypeName;
   keyPairs: readonly KeyPairBytes[];
   policy: AlgorithmPolicy;
+  signingTime?: OpenOptions['signingTime'];
 }
 
 export interface OpenOutput {
@@ -32,19 +39,9 @@ export interface OpenOutput {
 }
 
 /** Throws PkiError, as `openPkiMessage` does. */
-export function openRequest({ message, requestType, keyPairs, policy }: OpenInput): OpenOutput {
+export function openRequest({ message, keyPairs, ...options }: OpenInput): OpenOutput {
   const parsed = keyPairs.map(parseKeyPair);
-  const { signer, messageData, reply } = openPkiMessage(parsePkiMessage(message), { requestType, keyPairs: parsed, policy });
-  // The answer is encrypted to the signer's key, so one that cannot be encrypted to is refused before anything is issued.
-  if (signer.publicKey.kind !== 'RSA') {
-    throw new PkiError('unsuitableRecipient', 'The answer can only be encrypted to an RSA key. Sign the request with an RSA key.');
-  }
-  if (!fitsKeyTransport(signer.publicKey, reply)) {
-    throw new PkiError(
-      'unsuitableRecipient',
-      'The RSA key that signs the request is too short for its key transport. Use 2048 bits or more.',
-    );
-  }
+  const { signer, messageData, reply } = openPkiMessage(parsePkiMessage(message), { ...options, keyPairs: parsed });
   const { keyPair, ...algorithms } = reply;
   return { signer: signer.der, messageData, keyPairIndex: parsed.indexOf(keyPair), algorithms };
 }

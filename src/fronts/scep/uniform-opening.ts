@@ -1,5 +1,6 @@
 /** From the unwrapping of the content key to the last octet of the CSR: one answer to every failure, after the same work. */
 import { digestOf, digests, encodeAlgorithmIdentifier } from '../../base/pki/algorithms.ts';
+import { parseBer } from '../../base/pki/asn1.ts';
 import { bitString, integer, sequence } from '../../base/pki/der.ts';
 import { type Opening, openContent } from '../../base/pki/enveloped-data.ts';
 import { extKeyUsageExtension, generalName, KeyUsage, keyUsageExtension, subjectAltNameExtension } from '../../base/pki/extensions.ts';
@@ -11,7 +12,8 @@ import {
   parseCertificationRequest,
   verifyCertificationRequest,
 } from '../../base/pki/pkcs10.ts';
-import { undecodable } from '../../base/pki/pki-error.ts';
+import { malformed, undecodable } from '../../base/pki/pki-error.ts';
+import { type CertificateIdentifier, parseCertificateIdentifier } from '../../base/pki/signed-data.ts';
 import type { Certificate } from '../../base/pki/x509.ts';
 
 /**
@@ -50,6 +52,35 @@ export function readCertificationRequest(content: Uint8Array, intact: boolean, s
   const isUnaltered = isProven(csr);
   const isSigners = signer.publicKey.equals(csr.publicKey);
   return isCandidate && (isUnaltered || isSigners);
+}
+
+/**
+ * GetCert's and GetCRL's messageData (RFC 8894 sections 3.3.4 and 3.3.5), or one that names a certificate which nobody has: the look-up then goes its
+ * way and finds nothing. A refusal of what does not decrypt would tell what does. An attacker can put blocks of a device's captured request into a
+ * message of this type, and has its beginning in hand by the initialization vector, so that its last octets alone decide (Vaudenay).
+ */
+export function openIssuerAndSerialNumber(opening: Opening): Uint8Array {
+  const { content, intact } = openContent(opening);
+  const whole = headerAt(content, 0);
+  const isCandidate = intact && whole.octet === sequenceOctet && (whole.isIndefinite || whole.end === content.length);
+  const read = isCandidate ? content : noCertificate;
+  try {
+    parseIssuerAndSerialNumber(read);
+    return read;
+  } catch {
+    return noCertificate;
+  }
+}
+
+/** No serial number of ours is 0, and no authority has no name. */
+const noCertificate = sequence(sequence(), integer(0));
+
+/** Throws PkiError. */
+export function parseIssuerAndSerialNumber(source: Uint8Array): CertificateIdentifier & { type: 'issuerAndSerialNumber' } {
+  const identifier = parseCertificateIdentifier(parseBer(source));
+  if (identifier.type !== 'issuerAndSerialNumber') throw malformed('no IssuerAndSerialNumber');
+  void identifier.issuer.rdns;
+  return identifier;
 }
 
 function isProven(csr: CertificationRequest): boolean {

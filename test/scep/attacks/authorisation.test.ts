@@ -1,4 +1,4 @@
-/** Attacks on who may enrol and for what (scep.md F.3 to F.7, F.17): what a password authorises, what a CSR may ask for, and what is known of passwords. */
+/** Attacks on who may enrol and for what (F.3 to F.7, F.17): what a password authorises, what a CSR may ask for, and what is known of passwords. */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';

@@ -1,9 +1,10 @@
-/** Attacks by what is sent (scep.md F.1, F.2, F.13, F.14): oracles behind the RA key, messages that cost more to read than to send, and compression. */
+/** Attacks by what is sent (F.1, F.2, F.13, F.14): oracles behind the RA key, messages that cost more to read than to send, and compression. */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { contentCiphers } from '../../../src/base/pki/algorithms.ts';
+import { parseBer } from '../../../src/base/pki/asn1.ts';
 import {
   bitString,
   contextConstructed,
@@ -17,10 +18,12 @@ import {
 } from '../../../src/base/pki/der.ts';
 import { Oid } from '../../../src/base/pki/oids.ts';
 import { encodeContentInfo } from '../../../src/base/pki/signed-data.ts';
+import { MessageType } from '../../../src/base/scep.ts';
 import { failureLimits } from '../../../src/service/failure-limits.ts';
 import { attribute, encryptBlock, encryption, encryptKey, envelope, recipientInfo, signedMessage } from '../../support/cms-parts.ts';
+import { rsaKey } from '../../support/pki-fixtures.ts';
 import { exchange, issuanceIn, issuedBy, RawScepClient, send } from '../../support/raw-scep-client.ts';
-import { withFlippedOctet } from '../../support/scep-messages.ts';
+import { createDevice, withFlippedOctet } from '../../support/scep-messages.ts';
 import { startTemporaryServer, type TemporaryServer } from '../../support/temporary-server.ts';
 
 const undecodable = 'The request could not be decoded. Please send a valid SCEP request.';
@@ -118,6 +121,36 @@ describe('F.2: an oracle in the padding of the encrypted content', () => {
       ['no whole number of blocks', seal(ciphertext.subarray(1))],
       ['nothing', seal(Buffer.alloc(0))],
     ]);
+  });
+
+  /**
+   * Blocks of a device's captured request in a message of another type: the attacker has its beginning in hand by the initialization vector, and the last
+   * octet of the block before the last decides whether the padding is right.
+   */
+  it('shows nothing by GetCert, GetCRL and CertPoll around what was captured from a device', async () => {
+    const { key, algorithm, encrypt } = encryption();
+    const captured = Buffer.from(encrypt(client.csr()));
+    const plaintext = Buffer.from(client.csr());
+    const iv = parseBer(algorithm).elements('algorithm')[1]?.octets() ?? Buffer.alloc(0);
+    const begins = Buffer.concat([Buffer.from('302d30000229', 'hex'), Buffer.alloc(10, 1)]);
+    const chosen = Buffer.from(iv.map((octet, index) => octet ^ (plaintext[index] ?? 0) ^ (begins[index] ?? 0)));
+    const attacker = createDevice(rsaKey('second'));
+    const at = 4 * blockBytes;
+    const ask = async (messageType: string, guess: number) => {
+      const before = Buffer.alloc(blockBytes, 0x77);
+      before[blockBytes - 1] = (captured[at - 1] ?? 0) ^ guess ^ 1;
+      const encryptedContent = Buffer.concat([captured.subarray(0, blockBytes), before, captured.subarray(at, at + blockBytes)]);
+      const recipientInfos = [recipientInfo({ recipient: client.ra, encryptedKey: encryptKey(client.ra, key) })];
+      const withIv = sequence(objectIdentifier(contentCiphers['AES-128-CBC'].oid), octetString(chosen));
+      const eContent = envelope({ recipientInfos, algorithm: withIv, encryptedContent });
+      return client.refusal(client.request({ messageType, device: attacker, eContent }), attacker);
+    };
+    const right = plaintext[at + blockBytes - 1] ?? 0;
+    for (const type of ['GetCert', 'GetCRL', 'CertPoll'] as const) {
+      const [known, ...others] = await Promise.all([right, right ^ 1, right ^ 0x80].map(guess => ask(MessageType[type], guess)));
+      assert.equal(known?.failInfo, 'badCertId', type);
+      for (const other of others) assert.deepEqual(other, known, type);
+    }
   });
 
   it('costs a signature for each try: what was altered and not signed anew is never decrypted', async () => {

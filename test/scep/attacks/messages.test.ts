@@ -1,4 +1,4 @@
-/** Attacks on signatures and algorithms (scep.md F.8, F.12, F.15, F.22): what is signed, by whom, for which key, and how weakly. */
+/** Attacks on signatures and algorithms (F.8, F.12, F.15, F.22): what is signed, by whom, for which key, and how weakly. */
 import assert from 'node:assert/strict';
 import { sign } from 'node:crypto';
 import { after, afterEach, before, describe, it } from 'node:test';

@@ -1,4 +1,4 @@
-/** Attacks around the messages (scep.md F.16, F.18 to F.21, F.24): a false CA, URLs that lure the server, other tenants, the log, what can be counted, and proxies' headers. */
+/** Attacks around the messages (F.16, F.18 to F.21, F.24): a false CA, URLs that lure the server, other tenants, the log, what can be counted, and proxies' headers. */
 import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
 import { createServer } from 'node:http';
@@ -21,7 +21,7 @@ import { challengePassword, createDevice } from '../../support/scep-messages.ts'
 import { accountId, type LogLine, startTemporaryServer, type TemporaryServer } from '../../support/temporary-server.ts';
 
 const region = 'us-east-1';
-const notOwn = 'There is no such certificate that was issued for the signer’s key.';
+const notOwn = 'The request could not be decoded, or there is no such certificate of the key that signed it.';
 
 let server: TemporaryServer;
 let client: RawScepClient;

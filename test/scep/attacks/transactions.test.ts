@@ -1,4 +1,4 @@
-/** Attacks on transactions and renewals (scep.md F.9 to F.11, F.23): requests sent again, taken over or signed with another's certificate, and lost answers. */
+/** Attacks on transactions and renewals (F.9 to F.11, F.23): requests sent again, taken over or signed with another's certificate, and lost answers. */
 import assert from 'node:assert/strict';
 import type { X509Certificate } from 'node:crypto';
 import { after, afterEach, before, describe, it } from 'node:test';

@@ -77,13 +77,21 @@ export const query: Drafts = {
     ...refused('badCertId'),
     make: maker => maker.request({ messageType: '21', csr: issuerAndSerial(identity('ra-default').certificate.serialNumberDer) }),
   },
-  'get-cert-of-a-csr': { stands: 'B21: GetCert around a CSR', ...undecodable, make: maker => maker.request({ messageType: '21' }) },
+  'get-cert-of-a-csr': {
+    stands: 'B21, F.2: GetCert around a CSR, answered as what names no certificate',
+    ...refused('badCertId'),
+    make: maker => maker.request({ messageType: '21' }),
+  },
   'get-crl': {
     stands: 'B42: GetCRL of the connector’s authority',
     ...success,
     make: maker => maker.request({ messageType: '22', csr: issuerAndSerial(identity('issued-default').certificate.serialNumberDer) }),
   },
-  'poll-of-a-csr': { stands: 'B21: CertPoll around a CSR', ...refused('badRequest'), make: maker => maker.request({ messageType: '20' }) },
+  'poll-of-a-csr': {
+    stands: 'B45, F.2: CertPoll around a CSR, which is not opened',
+    ...refused('badCertId'),
+    make: maker => maker.request({ messageType: '20' }),
+  },
   'pkcsReq-of-a-poll': {
     stands: 'B21: PKCSReq around what a CertPoll holds',
     ...undecodable,
