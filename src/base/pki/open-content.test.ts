@@ -55,7 +55,8 @@ describe('openContent', () => {
       ['an empty key', () => encryptKey(ra.certificate, Buffer.alloc(0))],
       ['a key of AES-256', () => encryptKey(ra.certificate, randomBytes(32))],
       ['no octets', () => Buffer.alloc(0)],
-      ['an octet too few', key => encryptKey(ra.certificate, key).subarray(1)],
+      // The last one: the first is 0 once in a while, and then nothing is missing.
+      ['an octet too few', key => encryptKey(ra.certificate, key).subarray(0, -1)],
       ['an octet too many', key => Buffer.concat([encryptKey(ra.certificate, key), Buffer.of(0)])],
       ['more than the modulus', () => Buffer.alloc(256, 0xff)],
       ['random octets', () => Buffer.concat([Buffer.of(0), randomBytes(255)])],
