@@ -45,39 +45,8 @@ export interface EnrolmentPolicy {
   NextCaCertificate?: string;
 }
 
-/** AWS's behaviour without its dangers. */
-export const defaultEnrolmentPolicy: EnrolmentPolicy = {
-  Subject: { Allowed: ['*'], Required: [] },
-  SubjectAlternativeNames: { Allowed: ['DNS:*', 'email:*', 'URI:*', 'IP:*', 'DN:*', 'RID:*', 'UPN:*'], Required: [], Max: 150 },
-  KeyUsages: ['digitalSignature', 'nonRepudiation', 'keyEncipherment', 'dataEncipherment', 'keyAgreement', 'encipherOnly', 'decipherOnly'],
-  // The purposes of devices and their users. Left out: codeSigning and timeStamping, which speak for more than a device.
-  ExtendedKeyUsages: [
-    'clientAuth',
-    'serverAuth',
-    'emailProtection',
-    'smartCardLogon',
-    'ipsecEndSystem',
-    'ipsecTunnel',
-    'ipsecUser',
-    'ipsecIke',
-    'ikeIntermediate',
-    'eapOverPpp',
-    'eapOverLan',
-    'microsoftEncryptingFileSystem',
-  ],
-  Keys: { RsaBitsMin: 2048, RsaBitsMax: 16_384, Curves: ['P-256', 'P-384', 'P-521'] },
-  Validity: { Default: { Value: 1, Type: 'YEARS' }, BackdateMinutes: 60 },
-  SecurityIdentifier: 'STRIP',
-  Renewal: { Mode: 'OFF', WindowPercent: 50 },
-  Approval: { Mode: 'OFF', ExpiresInDays: 30 },
-  LegacyAlgorithms: { Sha1: false, TripleDes: false, SingleDes: false },
-  RaCertificates: 'ONE',
-  CaCertificateInCertRep: false,
-  GetCaCert: 'CHAIN',
-};
-
-/** The purposes that a policy may name; anyExtendedKeyUsage and OCSPSigning are no device's, whoever asks. */
-const purposeNames = [
+/** The purposes of devices and their users. Left out: codeSigning and timeStamping, which speak for more than a device. */
+const devicePurposes = [
   'clientAuth',
   'serverAuth',
   'emailProtection',
@@ -90,10 +59,27 @@ const purposeNames = [
   'eapOverPpp',
   'eapOverLan',
   'microsoftEncryptingFileSystem',
-  'codeSigning',
-  'timeStamping',
-  'documentSigning',
 ] as const satisfies readonly (keyof typeof Oid)[];
+
+/** AWS's behaviour without its dangers. */
+export const defaultEnrolmentPolicy: EnrolmentPolicy = {
+  Subject: { Allowed: ['*'], Required: [] },
+  SubjectAlternativeNames: { Allowed: ['DNS:*', 'email:*', 'URI:*', 'IP:*', 'DN:*', 'RID:*', 'UPN:*'], Required: [], Max: 150 },
+  KeyUsages: ['digitalSignature', 'nonRepudiation', 'keyEncipherment', 'dataEncipherment', 'keyAgreement', 'encipherOnly', 'decipherOnly'],
+  ExtendedKeyUsages: devicePurposes,
+  Keys: { RsaBitsMin: 2048, RsaBitsMax: 16_384, Curves: ['P-256', 'P-384', 'P-521'] },
+  Validity: { Default: { Value: 1, Type: 'YEARS' }, BackdateMinutes: 60 },
+  SecurityIdentifier: 'STRIP',
+  Renewal: { Mode: 'OFF', WindowPercent: 50 },
+  Approval: { Mode: 'OFF', ExpiresInDays: 30 },
+  LegacyAlgorithms: { Sha1: false, TripleDes: false, SingleDes: false },
+  RaCertificates: 'ONE',
+  CaCertificateInCertRep: false,
+  GetCaCert: 'CHAIN',
+};
+
+/** The purposes that a policy may name; anyExtendedKeyUsage and OCSPSigning are no device's, whoever asks. */
+const purposeNames: readonly (keyof typeof Oid)[] = [...devicePurposes, 'codeSigning', 'timeStamping', 'documentSigning'];
 const purposesByName = new Map<string, string>(purposeNames.map(name => [name.toLowerCase(), Oid[name]]));
 const purposesNeverGiven = new Set<string>([Oid.anyExtendedKeyUsage, Oid.ocspSigning, Oid.precertificateSigning]);
 
