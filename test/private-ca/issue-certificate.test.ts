@@ -263,7 +263,7 @@ describe('limits of the issuer', () => {
     assert.deepEqual(constraints && parseBasicConstraints(constraints), { cA: true, pathLenConstraint: 0 });
     await assertRefused(issue(1), 'ValidationException', /^Path length check failed for CA.* use less than PathLen1/);
     await assertRefused(issue(2), 'ValidationException', /^Path length check failed for CA/);
-    const last = await subject.createSubordinate(middle, { commonName: 'Example Last' });
+    const last = await subject.createSubordinate(middle, { commonName: 'Example Last', validity: { Type: 'DAYS', Value: 30 } });
     const below = subject.issue(last, { Csr: Buffer.from(Csr), TemplateArn: template('SubordinateCACertificate_PathLen0') });
     await assertRefused(below, 'ValidationException', /may issue no CA certificate/);
   });

@@ -178,15 +178,11 @@ describe('CertPoll', () => {
     issuedBy(await client.exchange(poll('made anew', device), device));
   });
 
-  it('with issuer and subject swapped, as sscep once had them, is understood; with something else in the envelope it is not', async () => {
+  it('is understood whatever is in the envelope, such as issuer and subject swapped, as sscep once had them', async () => {
     await held({ transactionID: 'swapped' });
     const swapped = sequence(parseNameString('CN=printer-7,O=Example').der, client.ca.subject.der);
     const message = (csr: Uint8Array) => client.request({ transactionID: 'swapped', messageType: MessageType.CertPoll, csr });
-    assert.equal((await client.exchange(message(swapped))).pkiStatus, 'PENDING');
-    assert.deepEqual(await client.refusal(message(client.csr())), {
-      failInfo: 'badRequest',
-      failInfoText: 'The request could not be decoded. Please send a valid SCEP request.',
-    });
+    for (const content of [swapped, client.csr()]) assert.equal((await client.exchange(message(content))).pkiStatus, 'PENDING');
   });
 
   it('is about the request that came last, where a transactionID is used again, whatever an operator decides of the one before', async () => {
