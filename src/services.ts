@@ -63,7 +63,7 @@ export function createServices(config: Config, { installation, workers, audit, l
   const takeIssuance = (accountId: string) => compatibility === 'clients' || throttling.tryTake(accountId, 'IssueCertificate');
   const issuing = { certificateAuthorities, certificates, authorisations, transactions, takeIssuance };
   const enrolment = new Enrolment({ ...common, audit, ...issuing });
-  const enrolmentEndpoints = new EnrolmentEndpoints({ ...common, certificateAuthorities, raKeys, endpoints });
+  const enrolmentEndpoints = new EnrolmentEndpoints({ ...common, certificateAuthorities, raKeys, endpoints, compatibility });
   const revocationLists = new RevocationLists({ ...common, certificateAuthorities });
   const authorityLifecycle = new AuthorityLifecycle({ ...common, certificateAuthorities });
   const quota = quotas.resources.CERTIFICATE_AUTHORITIES;

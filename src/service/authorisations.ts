@@ -28,7 +28,7 @@ export const authorisationLimits = {
 export type Authorisation =
   | { by: 'challenge'; challengeId: string }
   | { by: 'dynamicChallenge'; dynamicChallengeId: string }
-  | { by: 'renewal'; certificateId: string };
+  | { by: 'renewal'; certificateId: string; serialNumber: string };
 
 const signerExpired = failure('badMessageCheck', 'The certificate included in the request is expired.', { code: 'signerExpired' });
 const renewedTooOften = `The certificate was renewed ${authorisationLimits.renewalsPerCertificateMax} times already`;
@@ -64,11 +64,10 @@ export class Authorisations {
     request: EnrolmentRequest,
     ended: TransactionRow | undefined,
   ): Promise<Authorisation | Failure> {
-    const { policy } = endpoint;
     const issued = await this.#findIssued(endpoint, request.signer);
     const refusal = this.#checkSigner(request, issued) ?? checkProofOfPossession(endpoint, request);
     if (refusal !== undefined) return refusal;
-    const renewal = issued && policy.Renewal.Mode === 'CERTIFICATE' ? await this.#checkRenewal(endpoint, request, issued) : undefined;
+    const renewal = issued && endpoint.renews ? await this.#checkRenewal(endpoint, request, issued) : undefined;
     if (renewal !== undefined && !('pkiStatus' in renewal)) return renewal;
     // Apple devices renew with the challenge of their profile, whatever the signer is.
     if (renewal !== undefined && request.csr.challengePasswords.length === 0) return renewal;
@@ -155,7 +154,7 @@ export class Authorisations {
       return failure('badRequest', 'The certificate being renewed does not have the security identifier that the CSR asks for.');
     }
     if (!(await isRenewalLeft(this.#parts.database.query, issued.certificate_id))) return failure('badRequest', `${renewedTooOften}.`);
-    return { by: 'renewal', certificateId: issued.certificate_id };
+    return { by: 'renewal', certificateId: issued.certificate_id, serialNumber: issued.serial_number };
   }
 
   async #checkChallenge(

@@ -17,6 +17,7 @@ interface EnrolmentEndpointsParts {
   certificateAuthorities: CertificateAuthorities;
   raKeys: RaKeys;
   endpoints: Endpoints;
+  compatibility: 'clients' | 'aws';
 }
 
 export class EnrolmentEndpoints {
@@ -51,6 +52,7 @@ export class EnrolmentEndpoints {
       status: row.status,
       policy,
       policyDocument: row.enrolment_policy,
+      renews: policy.Renewal.Mode === 'CERTIFICATE' && this.#parts.compatibility === 'clients',
       algorithms: algorithmPolicyOf(policy),
     };
   }

@@ -18,6 +18,8 @@ export interface EnrolmentEndpoint {
   policy: EnrolmentPolicy;
   /** The policy as the store has it, to tell whether it is still the same. */
   policyDocument: string | null;
+  /** Whether a certificate authorises its own renewal: by the policy, and never where AWS is to be matched. */
+  renews: boolean;
   algorithms: AlgorithmPolicy;
 }
 

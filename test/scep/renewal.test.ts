@@ -94,8 +94,8 @@ describe('a certificate of the connector authorises its own renewal', () => {
       const certificate = await renewed(old, { messageType: MessageType[messageType] });
       assert.equal(certificate.subject, 'O=Example\nCN=printer-7');
       assert.ok(certificate.checkPrivateKey(newKey));
-      const { certificate_id } = await rowOf(old);
-      assert.deepEqual(await lastAuthorisation(), { by: 'renewal', certificateId: certificate_id });
+      const { certificate_id, serial_number } = await rowOf(old);
+      assert.deepEqual(await lastAuthorisation(), { by: 'renewal', certificateId: certificate_id, serialNumber: serial_number });
     });
   }
 
@@ -327,7 +327,7 @@ describe('a certificate that is revoked between the look at it and the intent', 
     const { query } = server.database;
     const { certificate_id: certificateId } = await rowOf(old);
     const authorisations = new Authorisations({ database: server.database } as ConstructorParameters<typeof Authorisations>[0]);
-    const claim = () => authorisations.claim(query, {} as EnrolmentEndpoint, { by: 'renewal', certificateId });
+    const claim = () => authorisations.claim(query, {} as EnrolmentEndpoint, { by: 'renewal', certificateId, serialNumber: '00' });
     assert.equal(await claim(), true);
     await revoke(server, old.certificate.serialNumber);
     assert.equal(await claim(), false);

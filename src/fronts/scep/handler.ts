@@ -139,7 +139,7 @@ async function answer(parts: HandlerParts, request: ScepRequest, operation: stri
     case 'GetCACaps': {
       parts.throttling.take(endpoint.connectorId, 'GetCACaps');
       const hasNextCa = await parts.enrolmentEndpoints.hasNextCaCertificates(endpoint);
-      return content('text/plain', Buffer.from(listCapabilities(endpoint, parts.compatibility, hasNextCa)));
+      return content('text/plain', Buffer.from(listCapabilities(endpoint, hasNextCa)));
     }
     case 'GetCACert': {
       parts.throttling.take(endpoint.connectorId, 'GetCACert');

@@ -52,7 +52,7 @@ export async function answerPkiOperation(parts: ScepParts, endpoint: EnrolmentEn
   const { transactionID, senderNonce } = message;
   hit.transactionID = transactionID;
   if (messageTypeForm.test(message.messageType ?? '')) hit.messageType = message.messageType ?? '';
-  const requestType = acceptedRequestType(parts, endpoint, message);
+  const requestType = acceptedRequestType(endpoint, message);
   if (requestType === 'PKCSReq' || requestType === 'RenewalReq') parts.throttling.take(endpoint.connectorId, 'PKCSReq');
   const raKeys = await parts.enrolmentEndpoints.getRaKeys(endpoint);
   const opening = { bytes, keyPairs: raKeys.decrypting, hit };
@@ -76,17 +76,12 @@ export async function answerPkiOperation(parts: ScepParts, endpoint: EnrolmentEn
 }
 
 /** What the connector makes of the messageType. RenewalReq is one that AWS does not know, and nor does a policy that does not renew. */
-function acceptedRequestType(
-  { compatibility }: ScepParts,
-  { policy }: EnrolmentEndpoint,
-  { messageType }: PkiMessage,
-): RequestTypeName | Failure {
+function acceptedRequestType({ renews }: EnrolmentEndpoint, { messageType }: PkiMessage): RequestTypeName | Failure {
   if (messageType === undefined || !messageTypeForm.test(messageType)) {
     const reason = 'Unsupported PkiOperation messageType: not a number. Use PKCSReq (19).';
     return failure('badRequest', reason, { code: 'unsupportedMessageType' });
   }
   const requestType = findRequestType(messageType);
-  const renews = compatibility === 'clients' && policy.Renewal.Mode === 'CERTIFICATE';
   if (requestType !== undefined && (requestType !== 'RenewalReq' || renews)) return requestType;
   const hint =
     requestType === 'RenewalReq'
