@@ -9,6 +9,7 @@ import { parseSignedData } from '../../src/base/pki/signed-data.ts';
 import { fingerprint, parseCertificate } from '../../src/base/pki/x509.ts';
 import { identity, identityNames, identitySpecs, worldNow } from '../support/vector-identities.ts';
 import { connectorIdOf, connectorSpecs } from '../support/vector-store.ts';
+import { decrypted } from './scep-corpus.ts';
 import { messagesIn } from './scep-http.ts';
 import type { ScepInput } from './scep-inputs.ts';
 import { type CertRepRead, holdsChallenge } from './scep-oracle.ts';
@@ -39,7 +40,8 @@ export class CertificateOracle {
   }
 
   /** Of SUCCESS and PENDING. With the certificate, where there is one, so that nobody takes what it says for a secret. */
-  async judge(input: ScepInput, certRep: CertRepRead, changes: readonly string[]): Promise<{ problems: string[]; certificate?: Buffer }> {
+  async judge(given: ScepInput, certRep: CertRepRead, changes: readonly string[]): Promise<{ problems: string[]; certificate?: Buffer }> {
+    const input = given.isOpaque ? { ...given, plaintexts: [...given.plaintexts, ...plaintextsOf(given)] } : given;
     const signers = this.#signersOf(input);
     if (certRep.ending === 'PENDING') return { problems: await this.#problemsOfEntitlement(input, certRep, { signers, changes }) };
     if (certRep.ending !== 'SUCCESS') return { problems: [] };
@@ -131,6 +133,10 @@ export class CertificateOracle {
     this.#issued.set(certificate.serialNumber, der);
     return problems;
   }
+}
+
+function plaintextsOf({ form, connector }: ScepInput): Buffer[] {
+  return messagesIn(form).flatMap(message => decrypted(message, connector) ?? []);
 }
 
 function openedBy(signers: readonly KeyPair[], { signedData }: CertRepRead): Uint8Array | undefined {

@@ -20,8 +20,8 @@ export function readCorpus(): Member[] {
   });
 }
 
-/** What the vector has encrypted to an RA key of its connector, if that can be read. */
-function decrypted(message: Buffer, connector: ConnectorName): Buffer | undefined {
+/** What is encrypted to an RA key of the connector, if that can be read. */
+export function decrypted(message: Buffer, connector: ConnectorName): Buffer | undefined {
   const names: readonly IdentityName[] = connectorSpecs[connector].raKeys;
   const keyPairs: KeyPair[] = names.map(identity);
   try {

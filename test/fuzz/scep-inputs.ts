@@ -26,6 +26,8 @@ export interface ScepInput {
   source: string;
   /** All that may come out of the envelope, wherever its parts are from. */
   plaintexts: readonly Buffer[];
+  /** One of its parts is from a vector that cannot be opened, which an edit may have put right. */
+  isOpaque?: boolean;
 }
 
 /** To sign and to encrypt costs more than the server takes to refuse, so most inputs break what was signed before. */
@@ -55,17 +57,18 @@ export class ScepInputs {
     const random = new Random(seed, number);
     const member = random.pick(this.#members);
     const other = random.pick(this.#members);
-    const ofBoth = [member, other].flatMap(({ plaintext }) => plaintext ?? []);
+    const plaintexts = [member, other].flatMap(({ plaintext }) => plaintext ?? []);
+    const origin = { plaintexts, isOpaque: plaintexts.length < 2 };
     const kind = random.weighted(kinds);
     switch (kind) {
       case 'bytes':
-        return inputOf(random, { kind, connector: member.connector, plaintexts: ofBoth }, editBytes(member.message, random, other.message));
+        return inputOf(random, { kind, connector: member.connector, ...origin }, editBytes(member.message, random, other.message));
       case 'tree':
-        return inputOf(random, { kind, connector: member.connector, plaintexts: ofBoth }, editTree(member.message, random, other.places));
+        return inputOf(random, { kind, connector: member.connector, ...origin }, editTree(member.message, random, other.places));
       case 'http': {
         const sound = inputOf(
           random,
-          { kind, connector: random.chance(0.9) ? member.connector : random.pick(connectorNames), plaintexts: ofBoth },
+          { kind, connector: random.chance(0.9) ? member.connector : random.pick(connectorNames), ...origin },
           member.message,
         );
         return { ...sound, form: editForm(sound.form, random, connectorPath(sound.connector)) };
@@ -74,7 +77,7 @@ export class ScepInputs {
         return layered(random, other);
       case 'sound':
         return random.chance(0.3)
-          ? inputOf(random, { kind: 'again', connector: member.connector, plaintexts: ofBoth }, member.message)
+          ? inputOf(random, { kind: 'again', connector: member.connector, ...origin }, member.message)
           : sound(random);
       default:
         return kind satisfies never;
@@ -110,7 +113,11 @@ function layered(random: Random, other: Member & { places: readonly Place[] }): 
   }
   const { message, plaintext } = assemble(recipe, edits);
   const kind = broken.length === 1 ? `layer ${broken[0]}` : 'two layers';
-  return inputOf(random, { kind, connector, plaintexts: [plaintext, ...(other.plaintext ? [other.plaintext] : [])] }, message);
+  return inputOf(
+    random,
+    { kind, connector, plaintexts: [plaintext, ...(other.plaintext ? [other.plaintext] : [])], isOpaque: other.plaintext === undefined },
+    message,
+  );
 }
 
 function inputOf(random: Random, parts: Omit<ScepInput, 'form' | 'source'>, message: Buffer): ScepInput {
