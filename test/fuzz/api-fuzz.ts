@@ -25,6 +25,7 @@ export async function fuzzApi(options: FuzzOptions): Promise<FuzzReport> {
     await fuzzRound(options, report, { seed, wanted: wanted - raw, item: planned, open: () => ApiRound.open({ rejections }) });
     await fuzzRound(options, report, { seed, wanted: raw, item: rawPlanned, open: () => RawRound.open(rejections) });
     report.heapMiB.push(await measureHeapMiB());
+    options.onRound?.(report);
   }
   report.seconds = (performance.now() - startedAt) / 1000;
   return report;

@@ -16,6 +16,8 @@ export interface FuzzOptions {
   /** The run ends at this instant of the monotonic clock, whatever is left. */
   until?: number;
   onFinding?(finding: Finding): void;
+  /** After each round, with what there is so far. */
+  onRound?(report: FuzzReport): void;
 }
 
 export interface Finding {

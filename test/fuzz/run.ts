@@ -8,6 +8,7 @@ import { fuzzScep } from './scep-fuzz.ts';
 const requestsDefault = 100_000;
 const seedMax = 2 ** 31 - 1;
 const minutesMax = 10_000;
+const progressIntervalMs = 30_000;
 const usage = `usage: npm run fuzz -- [scep|api] [--seed N] [--minutes M] [--requests N] [--save DIR]
 
 api: generated requests, valid and broken, to the AWS API in this process: each must be answered, none with a 500, every refusal in AWS's
@@ -42,7 +43,8 @@ async function main(args: string[]): Promise<number> {
   let findings = 0;
   for (const target of options.targets) {
     const until = minutes === undefined ? {} : { until: performance.now() + minutes * 60_000 };
-    const report = await targets[target]({ seed, requests, ...until, onFinding: finding => show(target, finding, save) });
+    const onFinding = (finding: Finding) => show(target, finding, save);
+    const report = await targets[target]({ seed, requests, ...until, onFinding, onRound: progressOf(target) });
     findings += report.findings.length;
     summaries.push(describe(target, seed, report));
   }
@@ -90,6 +92,18 @@ function numberOf(option: string, text: string, { min, max }: { min: number; max
   const number = Number(text);
   if (!/^\d+$/.test(text) || number < min || number > max) throw new Error(`${option} takes a whole number from ${min} to ${max}.`);
   return number;
+}
+
+/** A line now and then, for whoever waits. */
+function progressOf(target: Target): (report: FuzzReport) => void {
+  const startedAt = performance.now();
+  let shownAt = startedAt;
+  return ({ requests, findings }) => {
+    const now = performance.now();
+    if (now - shownAt < progressIntervalMs) return;
+    shownAt = now;
+    console.error(`${target}: ${requests} requests in ${Math.round((now - startedAt) / 1000)} s, ${findings.length} findings`);
+  };
 }
 
 function show(target: Target, finding: Finding, save: string | undefined): void {

@@ -67,6 +67,7 @@ class ScepRun {
     }
     report.heapMiB.push(...round.heapMiB);
     for (const finding of round.findings) this.#find(finding);
+    this.#options.onRound?.(report);
   }
 
   #find(finding: Finding): void {
