@@ -18,9 +18,9 @@ import {
 } from './scep-messages.ts';
 import { Subject } from './scep-subject.ts';
 import { accountId } from './temporary-server.ts';
+import { until } from './waiting.ts';
 
 const dayMs = 24 * 60 * 60_000;
-const activeWithinMs = 10_000;
 
 /** The answer to a provocation, and of a pkiMessage whose it was. */
 export interface Provoked {
@@ -200,9 +200,7 @@ const nineYearsLater = (provoke: Provoke): Provoke => {
     server.advance(9.5 * 365 * dayMs);
     // The start renews what ran out meanwhile, such as the RA key.
     await server.restart();
-    const giveUpAt = Date.now() + activeWithinMs;
-    const isOut = async () => (await send(`${server.url}?operation=GetCACert`)).statusCode === 503;
-    while ((await isOut()) && Date.now() < giveUpAt) await new Promise(resolve => void setTimeout(resolve, 20));
+    await until(async () => (await send(`${server.url}?operation=GetCACert`)).statusCode !== 503, 'the connector has an RA key again');
     const now = env['SCEP_COMPATIBILITY'] === 'aws' ? client : await RawScepClient.connect(server);
     return provoke(new Subject(server, now, env));
   };
