@@ -4,8 +4,9 @@ import { mock } from 'node:test';
 import { contentCiphers, digests } from '../../src/base/pki/algorithms.ts';
 import { objectIdentifier, sequence } from '../../src/base/pki/der.ts';
 import type { ConnectorStatus } from '../../src/base/resources.ts';
-import type { ConnectorErrorCode } from '../../src/base/scep.ts';
+import { type ConnectorError, type ConnectorErrorCode, failure } from '../../src/base/scep.ts';
 import { type Task, WorkerPool } from '../../src/base/worker-pool.ts';
+import { Authorisations } from '../../src/service/authorisations.ts';
 import { ecKey, rsaKey } from './pki-fixtures.ts';
 import { exchange, type HttpAnswer, RawScepClient, type RequestParts, send } from './raw-scep-client.ts';
 import {
@@ -214,8 +215,23 @@ const getting =
 const otherUuid = '00000000-0000-4000-8000-000000000000';
 const twice = (client: RawScepClient) => [1, 2].map(() => challengePassword(client.endpoint.challengePassword));
 
-/** Under each error what provokes it, by a name. The three that only Intune can cause are not among them: this version does not ask it. */
-export const provocations: Readonly<Partial<Record<ConnectorErrorCode, Readonly<Record<string, Provoke>>>>> = {
+/** What only Intune can find. This version does not ask it, so its verdict is put where it will come from; all else is real. */
+const ofIntune =
+  (error: ConnectorError): Provoke =>
+  async subject => {
+    const client = await subject.connectIntune();
+    const verdict = mock.method(Authorisations.prototype, 'authorise', async () => failure('badRequest', 'The verdict of Intune.', error));
+    try {
+      return await post(client);
+    } finally {
+      verdict.mock.restore();
+    }
+  };
+
+export const errorsOfIntune: readonly ConnectorErrorCode[] = ['azureActionDenied', 'azureApplicationNotFound', 'intuneValidationFailed'];
+
+/** Under each error what provokes it, by a name. */
+export const provocations: Readonly<Record<ConnectorErrorCode, Readonly<Record<string, Provoke>>>> = {
   issuanceLimitExceeded: {
     "more certificates than an account's rate": apart({ SCEP_RATE_ISSUE_CERTIFICATE: '1' }, untilRefused(enrolling, 150)),
   },
@@ -281,6 +297,9 @@ export const provocations: Readonly<Partial<Record<ConnectorErrorCode, Readonly<
     'two passwords': request(client => ({ csrParts: { attributes: twice(client) } })),
   },
   noAzureAccess: { 'PKCSReq to a connector for Intune': async subject => post(await subject.connectIntune()) },
+  azureActionDenied: { 'an action that Azure denies': ofIntune({ code: 'azureActionDenied', detail: 'scep_challenge_provider' }) },
+  azureApplicationNotFound: { 'an application that Azure does not know': ofIntune({ code: 'azureApplicationNotFound' }) },
+  intuneValidationFailed: { 'a CSR that Intune refuses': ofIntune({ code: 'intuneValidationFailed', detail: 'SubjectNameMismatch' }) },
   unsupportedMessageTypeNumber: {
     'RenewalReq (17)': request(() => ({ messageType: '17' })),
     'UpdateReq (18)': request(() => ({ messageType: '18' })),
