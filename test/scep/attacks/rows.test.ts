@@ -16,7 +16,7 @@ interface Row {
 }
 
 function rowsOf(document: string): Row[] {
-  const lines = document.split('\n').filter(line => /^\| F\./.test(line));
+  const lines = document.split('\n').filter(line => line.startsWith('| F.'));
   return lines.map(line => {
     const cells = line.split('|').map(cell => cell.trim());
     return { number: cells[1] ?? '', tests: (cells.length === 7 && /^`(.+)`$/.exec(cells[5] ?? '')?.[1]) || '' };
