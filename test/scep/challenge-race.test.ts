@@ -67,7 +67,7 @@ describe('a challenge that is deleted right after it was found to be the right o
     });
     const raKeys = new RaKeys({ ...common, certificates });
     const enrolmentEndpoints = new EnrolmentEndpoints({ ...common, certificateAuthorities, raKeys, endpoints: new Endpoints(config) });
-    const endpoint = await enrolmentEndpoints.findEndpoint({ accountId, connectorId, secret: endpointSecret, host: undefined });
+    const { endpoint } = await enrolmentEndpoints.findEndpoint({ accountId, connectorId, secret: endpointSecret, host: undefined });
     assert.ok(endpoint);
     const before = await issuanceIn(database);
     const request = {

@@ -14,6 +14,7 @@ import type { FailureLimits } from '../../service/failure-limits.ts';
 import type { EnrolmentEndpoint, OpenedRequest } from '../../service/scep-requests.ts';
 import type { Throttling } from '../../service/throttling.ts';
 import type { Answer, Compatibility } from './answers.ts';
+import type { Hit } from './hit-traces.ts';
 import { type CertRepResult, defaultReply, type PkiMessage, parsePkiMessage } from './pki-message.ts';
 import { type OpenOutput, openTask, replyTask, toBytes } from './pki-work.ts';
 import { parseIssuerAndSerialNumber } from './uniform-opening.ts';
@@ -30,17 +31,6 @@ export interface ScepParts {
   system: System;
   log: Log;
   workers: Workers;
-}
-
-/** What is noted of a hit while it is answered, for its line in the log and its record. */
-export interface Hit {
-  operation: string;
-  source: string;
-  endpoint?: EnrolmentEndpoint;
-  messageType?: string;
-  transactionID?: string;
-  outcome?: string;
-  reason?: string;
 }
 
 /** What may be repeated in an answer: anything else than a number is not shown. */
