@@ -83,6 +83,11 @@ export class EnrolmentEndpoints {
     return [...certificates, ...authority.certificates];
   }
 
+  /** The certificate that requests are encrypted to. Throws CaError. */
+  async getRaCertificate(endpoint: EnrolmentEndpoint): Promise<Certificate> {
+    return (await this.getRaKeys(endpoint)).recipient;
+  }
+
   /** The authority that issues for the connector. Throws CaError. */
   async openAuthority({ certificateAuthorityArn }: EnrolmentEndpoint): Promise<OpenAuthority> {
     return this.#parts.certificateAuthorities.openForConnector(certificateAuthorityArn);

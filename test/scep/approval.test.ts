@@ -281,7 +281,7 @@ describe('the challenge of a request that waits', () => {
 });
 
 describe('the number of requests that wait', () => {
-  it('is limited: a further one is refused until an operator has decided one', async () => {
+  it('is limited: a further one is told to come back until an operator has decided one', async () => {
     await held();
     const { query } = server.database;
     const row = await query.selectFrom('transactions').selectAll().executeTakeFirstOrThrow();
@@ -297,10 +297,9 @@ describe('the number of requests that wait', () => {
         .execute();
     }
     const message = client.request();
-    assert.deepEqual(await client.refusal(message), {
-      failInfo: 'badRequest',
-      failInfoText: 'Too many requests wait for approval. Try again once an operator has decided some of them.',
-    });
+    const { statusCode, headers, body } = await client.post(message);
+    assert.deepEqual([statusCode, headers['retry-after']], [503, '30']);
+    assert.equal(String(body), 'Too many requests wait for approval. Try again once an operator has decided some of them.\n');
     await rejectWaiting(server, undefined, ({ TransactionId }) => TransactionId === 'other 7');
     assert.equal((await client.exchange(message)).pkiStatus, 'PENDING');
   });

@@ -299,10 +299,10 @@ describe('the log', () => {
     assert.deepEqual([hit?.['operation'], hit?.['userAgent']], ['o'.repeat(64), 'u'.repeat(256)]);
   });
 
-  it('keeps a subject with line breaks on its line', async () => {
-    const { lines } = await traces(() => client.enrol({ csrParts: { subject: 'CN=a\\0ab\\0d\\1b[31m' } }));
-    const line = lines.find(({ event }) => event === 'CertificateIssued');
-    assert.equal(line?.['subject'], 'CN=a\\0ab\\0d\\1b[31m');
+  it('has nothing of a subject with line breaks, which is refused', async () => {
+    const { lines } = await traces(() => client.refusal(client.request({ csrParts: { subject: 'CN=a\\0ab\\0d\\1b[31m' } })));
+    const line = lines.find(({ event }) => event === 'EnrolmentRefused');
+    assert.equal(line?.['reason'], 'The subject of the CSR has control characters.');
   });
 });
 

@@ -134,9 +134,10 @@ async function answer(parts: FrontParts, request: ScepRequest, url: ScepUrl, hit
     }
     case 'GetCACert': {
       parts.throttling.take(endpoint.connectorId, 'GetCACert');
+      if (endpoint.policy.GetCaCert === 'RA_CERTIFICATE') {
+        return content('application/x-x509-ca-cert', (await parts.enrolmentEndpoints.getRaCertificate(endpoint)).der);
+      }
       const certificates = (await parts.enrolmentEndpoints.listCaCertificates(endpoint)).map(({ der }) => der);
-      const [ra] = certificates;
-      if (endpoint.policy.GetCaCert === 'RA_CERTIFICATE' && ra !== undefined) return content('application/x-x509-ca-cert', ra);
       return content('application/x-x509-ca-ra-cert', encodeDegenerate({ certificates }));
     }
     case 'GetNextCACert': {

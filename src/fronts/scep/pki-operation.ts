@@ -96,13 +96,13 @@ async function openOrRefuse(
   { connectorId, algorithms: policy, policy: { SigningTimeToleranceMinutes: minutes } }: EnrolmentEndpoint,
   { bytes, keyPairs, requestType, hit }: Opening,
 ): Promise<Opened | Failure> {
-  failureLimits.check('decryption', connectorId, hit.source);
+  // Whether a GetCert or GetCRL decrypts is known only by what is found.
+  const kind = requestType === 'GetCert' || requestType === 'GetCRL' ? 'lookup' : 'decryption';
+  failureLimits.check(kind, connectorId, hit.source);
   const signingTime = minutes === undefined ? undefined : { now: system.now(), toleranceMs: minutes * 60_000 };
   try {
     const output = await workers.run(openTask, { message: bytes, requestType, keyPairs: keyPairs.map(toBytes), policy, signingTime });
-    const failed = false;
-    // Whether that decrypted is known only by what is found.
-    if (requestType !== 'GetCert' && requestType !== 'GetCRL') failureLimits.settle('decryption', connectorId, hit.source, { failed });
+    if (kind === 'decryption') failureLimits.settle(kind, connectorId, hit.source, { failed: false });
     return { ...output, requestType };
   } catch (error) {
     if (!(error instanceof PkiError)) throw error;
@@ -151,8 +151,8 @@ async function serve(parts: ScepParts, endpoint: EnrolmentEndpoint, opened: Open
   }
 }
 
-function settleLookup({ failureLimits }: ScepParts, { connectorId }: EnrolmentEndpoint, { source }: Hit, found: object): void {
-  failureLimits.settle('decryption', connectorId, source, { failed: 'pkiStatus' in found });
+function settleLookup({ failureLimits }: ScepParts, { connectorId }: EnrolmentEndpoint, { source }: Hit, found: object | Failure): void {
+  failureLimits.settle('lookup', connectorId, source, { failed: 'pkiStatus' in found && found.failInfo === 'badCertId' });
 }
 
 function refuse(
