@@ -2,10 +2,9 @@
 import { randomBytes } from 'node:crypto';
 import { digests } from '../../../src/base/pki/algorithms.ts';
 import type { KeyPair } from '../../../src/base/pki/enveloped-data.ts';
-import { challengePassword, createDevice, encodeCsr, extensionRequest } from '../scep-messages.ts';
-import { CiscoWire } from './cisco-wire.ts';
+import { createDevice, encodeCsr } from '../scep-messages.ts';
+import { CiscoWire, csrAttributes } from './cisco-wire.ts';
 import {
-  alternativeNames,
   ClientComplaint,
   type Device,
   type EnrolmentRequest,
@@ -25,7 +24,7 @@ export class CiscoFirewall implements Device {
   }
 
   async enrol(request: EnrolmentRequest): Promise<KeyPair> {
-    const { subject, subjectAltNames = [], extensions = [], challenge } = request;
+    const { subject } = request;
     // Cisco: the path that IOS asks for (smallstep/docs#364).
     const url = `${request.url}/pkiclient.exe`;
     const ca = requireRecipient(await this.#wire.getCaCert(`${url}?operation=GetCACert`));
@@ -39,12 +38,8 @@ export class CiscoFirewall implements Device {
       digest: digests['SHA-256'],
       send: message => this.#wire.pkiOperation(url, message),
     });
-    const csrAttributes = [
-      ...(challenge === undefined ? [] : [challengePassword(challenge)]),
-      extensionRequest(...alternativeNames(subjectAltNames), ...extensions),
-    ];
     const first = await transaction.exchange(
-      transaction.encode('PKCSReq', encodeCsr({ subject, key: privateKey, attributes: csrAttributes })),
+      transaction.encode('PKCSReq', encodeCsr({ subject, key: privateKey, attributes: csrAttributes(request) })),
     );
     // ASA: GetCertInitial (`enrollment retry count` and `period` of Cisco's ASA command reference).
     const certRep = await transaction.settle(first, () => transaction.poll());

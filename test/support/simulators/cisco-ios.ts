@@ -8,8 +8,8 @@ import { Oid } from '../../../src/base/pki/oids.ts';
 import { publicKeyOf } from '../../../src/base/pki/public-key.ts';
 import type { Certificate } from '../../../src/base/pki/x509.ts';
 import type { CertRep } from '../raw-scep-client.ts';
-import { challengePassword, createDevice, encodeCsr, extensionRequest } from '../scep-messages.ts';
-import { CiscoWire } from './cisco-wire.ts';
+import { createDevice, encodeCsr } from '../scep-messages.ts';
+import { CiscoWire, csrAttributes } from './cisco-wire.ts';
 import {
   alternativeNames,
   ClientComplaint,
@@ -47,7 +47,7 @@ export class CiscoRouter implements Device {
   }
 
   async enrol(request: EnrolmentRequest): Promise<KeyPair> {
-    const { subject, subjectAltNames = [], extensions = [], challenge } = request;
+    const { subject } = request;
     // Cisco: the path that IOS asks for (smallstep/docs#364).
     const url = `${request.url}/pkiclient.exe`;
     const ca = requireRecipient(await this.#wire.getCaCert(`${url}?operation=GetCACert`));
@@ -66,12 +66,10 @@ export class CiscoRouter implements Device {
       ...algorithms[this.#variant],
       send: message => this.#wire.pkiOperation(url, message),
     });
-    const requested = [...alternativeNames(subjectAltNames), ...extensions];
-    const csrAttributes = [
-      ...(challenge === undefined ? [] : [challengePassword(challenge)]),
-      ...(requested.length === 0 ? [] : [extensionRequest(...requested)]),
-    ];
-    const sent = transaction.encode('PKCSReq', encodeCsr({ subject, key: privateKey, signer: selfSigner, attributes: csrAttributes }));
+    const sent = transaction.encode(
+      'PKCSReq',
+      encodeCsr({ subject, key: privateKey, signer: selfSigner, attributes: csrAttributes(request) }),
+    );
     // Cisco: two requests per enrolment (micromdm/scep#211), which must come to one certificate.
     const answers = [await transaction.exchange(sent), await transaction.exchange(sent)];
     const certificates: Certificate[] = [];

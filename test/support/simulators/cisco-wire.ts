@@ -1,6 +1,7 @@
 /** What Cisco's IOS and ASA share: HTTP/1.0 without a Host, GET alone, base64 broken into lines in the URL. */
 import { exchangeOctets, type HttpAnswer } from '../raw-scep-client.ts';
-import { ClientComplaint, Wire } from './device.ts';
+import { challengePassword, extensionRequest } from '../scep-messages.ts';
+import { alternativeNames, ClientComplaint, type EnrolmentRequest, Wire } from './device.ts';
 
 const lineCharacters = 64;
 
@@ -25,6 +26,15 @@ export class CiscoWire extends Wire {
     const base64 = encodeURIComponent(lines.map(line => `${line}\n`).join(''));
     return this.get(`${url}?operation=PKIOperation&message=${base64}`, undefined, message);
   }
+}
+
+/** Cisco: the challenge, and no extensionRequest where nothing is asked for. */
+export function csrAttributes({ challenge, subjectAltNames = [], extensions = [] }: EnrolmentRequest): Uint8Array[] {
+  const requested = [...alternativeNames(subjectAltNames), ...extensions];
+  return [
+    ...(challenge === undefined ? [] : [challengePassword(challenge)]),
+    ...(requested.length === 0 ? [] : [extensionRequest(...requested)]),
+  ];
 }
 
 /** Cisco: a body of known length, as chunks came only with HTTP/1.1. */
