@@ -14,6 +14,7 @@ import { enroll } from '../../src/client/enroll.ts';
 import { dueAt, keyUsageOf, lastingDevice, offered, renewalEvents } from '../support/ra-renewal.ts';
 import { decodeCertRep, issuedBy, RawScepClient, send } from '../support/raw-scep-client.ts';
 import { startTemporaryServer, type TemporaryServer } from '../support/temporary-server.ts';
+import { until } from '../support/waiting.ts';
 
 const minuteMs = 60_000;
 const dayMs = 86_400_000;
@@ -176,7 +177,8 @@ describe('a connector whose RA keys have all expired', () => {
       await setAuthority('DISABLED');
       setClock(first.notAfter + dayMs);
     });
-    while ((await renewalEvents(server.database, server.connectorId)).length === 0) await wait(20);
+    const hasTried = async () => (await renewalEvents(server.database, server.connectorId)).length > 0;
+    await until(hasTried, 'the renewal of the RA keys is tried');
     await setAuthority('ACTIVE');
     const { statusCode, headers, body } = await send(`${server.url}?operation=GetCACert`);
     assert.deepEqual([statusCode, headers['retry-after']], [503, '30']);
