@@ -161,7 +161,10 @@ async function runEnroll(args: EnrollArguments): Promise<void> {
 }
 
 async function readPendingKey(file: string): Promise<KeyObject | undefined> {
-  const pem = await readFile(file).catch(() => undefined);
+  const pem = await readFile(file).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return undefined;
+    throw new ScepClientError(`${file} cannot be read (${error.code}). It is the key of a request that was pending.`, { cause: error });
+  });
   if (pem === undefined) return undefined;
   try {
     return createPrivateKey(pem);

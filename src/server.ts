@@ -13,9 +13,10 @@ import type { Config, Secrets } from './config.ts';
 import { withCors } from './fronts/api/cors.ts';
 import { createApiHandler } from './fronts/api/handler.ts';
 import { encodeException } from './fronts/api/rest-json.ts';
-import { type HttpRequest, type HttpResponse, type Listener, type ListenerOptions, listen } from './fronts/listener.ts';
+import { type HttpRequest, type HttpResponse, type Listener, type ListenerOptions, listen } from './fronts/http/listener.ts';
+import type { HeaderPairs, RefusedRequest } from './fronts/http/refused-requests.ts';
 import { createPublicationHandler } from './fronts/publication/handler.ts';
-import { createScepHandler } from './fronts/scep/handler.ts';
+import { createScepFront } from './fronts/scep/handler.ts';
 import { isTlsCertificateGood, readTlsFiles, type TlsFiles, watchTlsFiles } from './fronts/tls-files.ts';
 import { sourceOf } from './fronts/trusted-proxies.ts';
 import { type Installation, masterKeyCheckProperty, openInstallation } from './installation.ts';
@@ -30,6 +31,8 @@ import type { Listen } from './settings.ts';
 
 /** An API request is small; a pkiMessage has some 3 KB, with an Intune challenge some 10 KB. */
 const bodyBytesMax = { api: 256 * 1024, scep: 256 * 1024 } as const;
+/** Of what a refused request says, in a line of the log. */
+const loggedCharactersMax = 256;
 const ownerOnly = 0o600;
 /** How soon HTTPS enrolment opens once there is a CA to issue its certificate. */
 const tlsOpeningIntervalMs = 5000;
@@ -112,7 +115,7 @@ async function openListeners(
   };
   const addresses: Addresses = { api: '', enroll: undefined, enrollTls: undefined };
   const enrol = {
-    handle: enrolmentFront(services, config, installation.system, log),
+    ...enrolmentFront(services, config, installation.system, log),
     encodeError: encodePlainError,
     bodyBytesMax: bodyBytesMax.scep,
   };
@@ -134,6 +137,7 @@ async function openListeners(
   const api = await open('SCEP_API_LISTEN', config.apiListen, {
     handle: apiFront(config, installation, services, log),
     encodeError: statusCode => encodeApiError(statusCode, installation.system),
+    onRefused: async refused => logRefusedApiRequest(log, refused),
     bodyBytesMax: bodyBytesMax.api,
   });
   addresses.api = api.address;
@@ -195,21 +199,37 @@ async function answerReadiness(database: Database): Promise<HttpResponse> {
 }
 
 /** Enrolment, and what anyone may fetch of the authorities. */
-function enrolmentFront({ audit, revocationLists, ...services }: Services, config: Config, system: System, log: FastifyBaseLogger) {
+function enrolmentFront(
+  { audit, revocationLists, ...services }: Services,
+  config: Config,
+  system: System,
+  log: FastifyBaseLogger,
+): Pick<ListenerOptions, 'handle' | 'onRefused'> {
   const publish = createPublicationHandler({ revocationLists, log });
   const { compatibility, publicUrl } = config;
   const trustedProxies = [...config.trustedProxies.values()];
-  const scep = createScepHandler({ ...services, compatibility, publicUrl, record: event => audit.recordCall(event), system, log });
-  return async (request: HttpRequest): Promise<HttpResponse> => {
-    const publication = publish(request);
-    if (publication !== undefined) return publication;
-    const source = sourceOf(trustedProxies, request.source, headerValues(request, 'x-forwarded-for'));
-    return scep({ ...request, source, hosts: headerValues(request, 'host'), userAgent: headerValues(request, 'user-agent')[0] });
+  const scep = createScepFront({ ...services, compatibility, publicUrl, record: event => audit.recordCall(event), system, log });
+  const senderOf = ({ source, headers }: { source: string; headers: HeaderPairs }) => ({
+    source: sourceOf(trustedProxies, source, headerValues(headers, 'x-forwarded-for')),
+    hosts: headerValues(headers, 'host'),
+    userAgent: headerValues(headers, 'user-agent')[0],
+  });
+  return {
+    handle: async request => publish(request) ?? scep.handle({ ...request, ...senderOf(request) }),
+    onRefused: async refused => scep.noteRefused({ ...refused, ...senderOf(refused), reason: plainErrorText(refused.statusCode) }),
   };
 }
 
-function headerValues({ headers }: HttpRequest, name: string): string[] {
+function headerValues(headers: HeaderPairs, name: string): string[] {
   return headers.filter(([key]) => key.toLowerCase() === name).map(([, value]) => value);
+}
+
+/** Whoever sent it is not known, so that no account could have a record of it. */
+function logRefusedApiRequest(log: FastifyBaseLogger, { source, method, rawUrl, headers, statusCode }: RefusedRequest): void {
+  const cut = (text: string | undefined) => text?.slice(0, loggedCharactersMax);
+  // A presigned URL has its signature in the query.
+  const path = cut(rawUrl?.split('?', 1)[0]);
+  log.info({ source, method, path, userAgent: cut(headerValues(headers, 'user-agent')[0]), statusCode }, 'api request refused');
 }
 
 /** What never became a request, in AWS's common errors. */
@@ -224,13 +244,18 @@ function encodeApiError(statusCode: number, system: System): HttpResponse {
 }
 
 function encodePlainError(statusCode: number): HttpResponse {
+  return plain(statusCode, plainErrorText(statusCode));
+}
+
+function plainErrorText(statusCode: number | undefined): string {
   const text: Record<number, string> = {
     400: 'The request is not valid HTTP.',
     408: 'The request took too long.',
     413: `The request is larger than ${bodyBytesMax.scep} bytes.`,
     431: 'The request line and headers are too long.',
   };
-  return plain(statusCode, text[statusCode] ?? 'The request could not be answered.');
+  if (statusCode === undefined) return 'The connection ended before the request did.';
+  return text[statusCode] ?? 'The request could not be answered.';
 }
 
 function plain(statusCode: number, text: string): HttpResponse {

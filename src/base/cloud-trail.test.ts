@@ -171,6 +171,36 @@ describe('a record', () => {
     assert.deepEqual([record['readOnly'], record['errorCode'], record['userAgent']], [true, undefined, undefined]);
   });
 
+  it('of a SCEP request that leads to no connector names no account, and the operation that there is not as it was sent, cut', () => {
+    const error = { code: 'ValidationException', message: 'There is no connector at this URL.' };
+    const sent = {
+      operation: 'UnsupportedOperation',
+      sentOperation: 'o'.repeat(65),
+      source: '10.0.0.0',
+      requestId,
+      outcome: 'refused',
+    } as const;
+    assert.deepEqual(toCloudTrail(stored(scepCalled({ ...sent, error }), '2024-08-16T17:40:09Z')), {
+      eventVersion: '1.10',
+      userIdentity: { type: 'FederatedUser' },
+      eventTime: '2024-08-16T17:40:09Z',
+      eventSource: 'pca-connector-scep.amazonaws.com',
+      eventName: 'UnsupportedOperation',
+      sourceIPAddress: '10.0.0.0',
+      errorCode: error.code,
+      errorMessage: error.message,
+      requestParameters: null,
+      responseElements: null,
+      requestID: requestId,
+      eventID: eventId,
+      readOnly: true,
+      eventType: 'AwsApiCall',
+      managementEvent: false,
+      eventCategory: 'Data',
+      additionalEventData: { operation: 'o'.repeat(64), outcome: 'refused' },
+    });
+  });
+
   it('of a refused call has the error in place of a response', () => {
     const error = { code: 'AccessDeniedException', message: `User: ${arn} is not authorized` };
     const resource = CertificateAuthorityArn;

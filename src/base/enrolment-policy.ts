@@ -45,12 +45,14 @@ export interface EnrolmentPolicy {
   NextCaCertificate?: string;
 }
 
-/** The purposes of devices and their users. Left out: codeSigning and timeStamping, which speak for more than a device. */
+/**
+ * The purposes of devices and their users. Left out: codeSigning and timeStamping, which speak for more than a device, and smartCardLogon, with which
+ * whoever knows a challenge would sign in to Windows as anybody.
+ */
 const devicePurposes = [
   'clientAuth',
   'serverAuth',
   'emailProtection',
-  'smartCardLogon',
   'ipsecEndSystem',
   'ipsecTunnel',
   'ipsecUser',
@@ -79,7 +81,7 @@ export const defaultEnrolmentPolicy: EnrolmentPolicy = {
 };
 
 /** The purposes that a policy may name; anyExtendedKeyUsage and OCSPSigning are no device's, whoever asks. */
-const purposeNames: readonly (keyof typeof Oid)[] = [...devicePurposes, 'codeSigning', 'timeStamping', 'documentSigning'];
+const purposeNames: readonly (keyof typeof Oid)[] = [...devicePurposes, 'smartCardLogon', 'codeSigning', 'timeStamping', 'documentSigning'];
 const purposesByName = new Map<string, string>(purposeNames.map(name => [name.toLowerCase(), Oid[name]]));
 const purposesNeverGiven = new Set<string>([Oid.anyExtendedKeyUsage, Oid.ocspSigning, Oid.precertificateSigning]);
 

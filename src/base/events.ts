@@ -113,14 +113,19 @@ export function administered(change: {
   return { ...event, outcome: 'success', awaited: true, detail };
 }
 
-/** A request to a connector's SCEP endpoint. */
+/** No operation's name is as long; what a client sends in its place may be. */
+export const scepOperationCharactersMax = 64;
+
+/** A request to SCEP. One that names no connector is nobody's. */
 export interface ScepCall {
   operation: 'GetCACaps' | 'GetCACert' | 'GetNextCACert' | 'PKIOperationGet' | 'PKIOperationPost' | 'UnsupportedOperation';
-  /** Of HTTP. */
-  method: string;
-  accountId: string;
-  region: string;
-  connectorId: string;
+  /** As the client sent it, if it did. */
+  sentOperation?: string;
+  /** Of HTTP. Absent, like all that the request says, from what could not be read. */
+  method?: string;
+  accountId?: string;
+  region?: string;
+  connectorId?: string;
   /** The address of the peer. */
   source: string;
   userAgent?: string;
@@ -143,6 +148,7 @@ export function scepCalled(call: ScepCall): AuditEvent {
     userAgent: userAgent && cutText(userAgent),
     errorCode: error?.code,
     additionalEventData: {
+      operation: operation === 'UnsupportedOperation' ? call.sentOperation?.slice(0, scepOperationCharactersMax) : undefined,
       method: call.method,
       messageType: call.messageType,
       transactionID: transactionID && cutText(transactionID),

@@ -1,9 +1,9 @@
 /** Who may enrol: whoever holds a challenge of the connector, or, where its policy says so, a certificate that it issued and that is now renewed. */
 import { findCertificate, findCertificateByFingerprint } from '../backends/store/certificates.ts';
 import { listChallengeMacs } from '../backends/store/challenges.ts';
-import type { CertificateRow, Database, Query, TransactionRow } from '../backends/store/database.ts';
-import { claimDynamicChallenge } from '../backends/store/dynamic-challenges.ts';
-import { countRenewals } from '../backends/store/transactions.ts';
+import type { CertificateRow, Database, Query } from '../backends/store/database.ts';
+import { claimDynamicChallenge, releaseDynamicChallenge } from '../backends/store/dynamic-challenges.ts';
+import { countRenewals, takeLapsedClaims } from '../backends/store/transactions.ts';
 import { digests, resolveSignatureAlgorithm, unsupportedAlgorithm } from '../base/pki/algorithms.ts';
 import { findExtension, parseExtKeyUsage, parseSubjectAltName } from '../base/pki/extensions.ts';
 import { namesEqual } from '../base/pki/name.ts';
@@ -17,11 +17,12 @@ import type { Challenges } from './challenges.ts';
 import { checkBounds, type DynamicChallenges } from './dynamic-challenges.ts';
 import type { FailureLimits } from './failure-limits.ts';
 import type { EnrolmentEndpoint, EnrolmentRequest } from './scep-requests.ts';
+import { dayMs } from './validity.ts';
 
 export const authorisationLimits = {
   /** How far a device's clock may be ahead of ours before the certificate it has just made for itself counts as expired. */
   signerClockSkewMs: 15 * 60_000,
-  /** A device whose answers get lost may renew a few times; whoever stole its key shall not go on for ever. */
+  /** By one certificate, whose device may lose a few answers. */
   renewalsPerCertificateMax: 10,
 } as const;
 
@@ -56,14 +57,10 @@ export class Authorisations {
 
   /**
    * Proof of possession first: a guess at the password costs the guesser a key and a signature. Then the certificate being renewed, if there is one
-   * and the policy renews, and else the challenge, of which the same request may hold a use since it waited in vain. Throws PkiError, and
-   * ThrottlingException when the source has guessed too often.
+   * and the policy renews, and else the challenge; whether a use of it is left, `claim` says. Throws PkiError, and ThrottlingException when the source has
+   * guessed too often.
    */
-  async authorise(
-    endpoint: EnrolmentEndpoint,
-    request: EnrolmentRequest,
-    ended: TransactionRow | undefined,
-  ): Promise<Authorisation | Failure> {
+  async authorise(endpoint: EnrolmentEndpoint, request: EnrolmentRequest): Promise<Authorisation | Failure> {
     const issued = await this.#findIssued(endpoint, request.signer);
     const refusal = this.#checkSigner(request, issued) ?? checkProofOfPossession(endpoint, request);
     if (refusal !== undefined) return refusal;
@@ -71,7 +68,7 @@ export class Authorisations {
     if (renewal !== undefined && !('pkiStatus' in renewal)) return renewal;
     // Apple devices renew with the challenge of their profile, whatever the signer is.
     if (renewal !== undefined && request.csr.challengePasswords.length === 0) return renewal;
-    return this.#checkChallenge(endpoint, request, ended);
+    return this.#checkChallenge(endpoint, request);
   }
 
   /** Takes what the authorisation is good for, within the transaction that records what it is for. False when it is not good any more. */
@@ -81,8 +78,14 @@ export class Authorisations {
         const challenges = await listChallengeMacs(query, endpoint.connectorId);
         return challenges.some(({ challenge_id }) => challenge_id === authorisation.challengeId);
       }
-      case 'dynamicChallenge':
-        return claimDynamicChallenge(query, authorisation.dynamicChallengeId, this.#parts.system.now());
+      case 'dynamicChallenge': {
+        const { dynamicChallengeId } = authorisation;
+        const now = this.#parts.system.now();
+        const lapsedBefore = now - endpoint.policy.Approval.ExpiresInDays * dayMs;
+        const lapsed = await takeLapsedClaims(query, { dynamicChallengeId, lapsedBefore });
+        if (lapsed > 0) await releaseDynamicChallenge(query, dynamicChallengeId, lapsed);
+        return claimDynamicChallenge(query, dynamicChallengeId, now);
+      }
       case 'renewal': {
         const renewed = await findCertificate(query, authorisation.certificateId);
         return renewed?.status === 'ISSUED' && (await isRenewalLeft(query, authorisation.certificateId));
@@ -126,7 +129,7 @@ export class Authorisations {
   }
 
   /**
-   * RFC 8894 sections 2.5 and 7.9: nothing that the old certificate does not have, by SHA-2 alone. Revocation was checked, and expiry but
+   * RFC 8894 sections 2.5 and 7.9: no name and no purpose that the old certificate does not have, by SHA-2 alone. Revocation was checked, and expiry but
    * for the tolerance, which is for clocks of devices: this certificate's end was set by ours.
    */
   async #checkRenewal(
@@ -157,11 +160,7 @@ export class Authorisations {
     return { by: 'renewal', certificateId: issued.certificate_id, serialNumber: issued.serial_number };
   }
 
-  async #checkChallenge(
-    endpoint: EnrolmentEndpoint,
-    { csr, source }: EnrolmentRequest,
-    ended: TransactionRow | undefined,
-  ): Promise<Authorisation | Failure> {
+  async #checkChallenge(endpoint: EnrolmentEndpoint, { csr, source }: EnrolmentRequest): Promise<Authorisation | Failure> {
     const { challenges, dynamicChallenges, failureLimits } = this.#parts;
     const { connectorId } = endpoint;
     // Its challenges are for Intune to judge, and this version cannot ask it.
@@ -183,8 +182,6 @@ export class Authorisations {
     if (dynamic === undefined) return invalidChallenge;
     // Whoever knows the password may know what became of it.
     if (dynamic.expires_at <= this.#parts.system.now()) return refuseChallenge('has expired');
-    const heldByItself = ended?.dynamic_challenge_id === dynamic.dynamic_challenge_id && ended.status !== 'SUCCESS' ? 1 : 0;
-    if (dynamic.uses_claimed - heldByItself >= dynamic.uses) return refuseChallenge('was used as often as it may be');
     return (
       checkBounds(dynamic.bounds, csr, issuedExtKeyUsage(csr)) ?? {
         by: 'dynamicChallenge',

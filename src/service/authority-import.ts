@@ -37,7 +37,7 @@ export async function importCertificateAuthorityCertificate(
   const isUnchanged = await database.transaction(async query => {
     // The certificate that it has already may be imported again, with another chain for example.
     if (row.certificate === null || Buffer.compare(row.certificate, path[0].der) !== 0) {
-      await makeConnectorsDue(query, CertificateAuthorityArn);
+      await makeConnectorsDue(query, CertificateAuthorityArn, now);
     }
     return updateCertificateAuthority(query, row.ca_id, [row.status], certificateColumns(row, path, now));
   });

@@ -14,11 +14,10 @@ import {
   parseSubjectAltName,
   subjectAltNameExtension,
 } from '../base/pki/extensions.ts';
-import { attributeTypeName, findAttributeType, formatName, isReadable } from '../base/pki/name.ts';
+import { attributeTypeName, findAttributeType, formatName, isPlainName, isReadable } from '../base/pki/name.ts';
 import { Oid } from '../base/pki/oids.ts';
 import type { CertificationRequest } from '../base/pki/pkcs10.ts';
 import { type Failure, failure } from '../base/scep.ts';
-import { addValidity } from './enrolment-policy-check.ts';
 import {
   findRefusedAttribute,
   findRefusedSubjectAltName,
@@ -28,7 +27,7 @@ import {
   parseSubjectAltNameRule,
   parseSubjectRule,
 } from './name-rules.ts';
-import { hourMs, validityUntil } from './validity.ts';
+import { addValidity, hourMs, validityUntil } from './validity.ts';
 
 /** AWS Private CA takes at most 150 alternative names, which is the default policy's maximum too. */
 export const profileLimits = { subjectBytesMax: 4096 } as const;
@@ -138,6 +137,7 @@ function checkSubject({ subject }: CertificationRequest, policy: EnrolmentPolicy
   if (subject.der.length > profileLimits.subjectBytesMax) {
     return failure('badRequest', `The subject of the CSR is longer than ${profileLimits.subjectBytesMax} bytes.`);
   }
+  if (!isPlainName(subject)) return failure('badRequest', 'The subject of the CSR has control characters.');
   if (!isReadable(subject)) {
     return failure('badRequest', 'The subject of the CSR has a value that is no text of a certificate’s. Use UTF8String.');
   }

@@ -2,7 +2,7 @@
 import { timingSafeEqual } from 'node:crypto';
 import { findAccount } from '../backends/store/accounts.ts';
 import { findConnectorById } from '../backends/store/connectors.ts';
-import type { Database } from '../backends/store/database.ts';
+import type { ConnectorRow, Database } from '../backends/store/database.ts';
 import { algorithmPolicyOf } from '../base/enrolment-policy.ts';
 import { parsePem } from '../base/pki/pem.ts';
 import type { Certificate } from '../base/pki/x509.ts';
@@ -10,7 +10,7 @@ import type { CertificateAuthorities, OpenAuthority } from './certificate-author
 import type { Endpoints } from './endpoints.ts';
 import { enrolmentPolicyOf } from './enrolment-policies.ts';
 import type { RaKeyRing, RaKeys } from './ra-keys.ts';
-import type { EnrolmentEndpoint } from './scep-requests.ts';
+import type { EnrolmentEndpoint, NamedConnector } from './scep-requests.ts';
 
 interface EnrolmentEndpointsParts {
   database: Database;
@@ -20,6 +20,12 @@ interface EnrolmentEndpointsParts {
   compatibility: 'clients' | 'aws';
 }
 
+/** What a URL leads to. With a wrong secret, or at a wrong host, it only names a connector. */
+export interface FoundEndpoint {
+  named?: NamedConnector;
+  endpoint?: EnrolmentEndpoint;
+}
+
 export class EnrolmentEndpoints {
   readonly #parts: EnrolmentEndpointsParts;
 
@@ -27,7 +33,7 @@ export class EnrolmentEndpoints {
     this.#parts = parts;
   }
 
-  /** The connector behind `/{accountId}-{connectorId}/{secret}` at a host. The secret is compared in constant time. */
+  /** What is behind `/{accountId}-{connectorId}/{secret}` at a host. The secret is compared in constant time. */
   async findEndpoint({
     accountId,
     connectorId,
@@ -38,14 +44,19 @@ export class EnrolmentEndpoints {
     connectorId: string;
     secret: string;
     host: string | undefined;
-  }): Promise<EnrolmentEndpoint | undefined> {
+  }): Promise<FoundEndpoint> {
     const row = await findConnectorById(this.#parts.database.query, connectorId);
-    if (row === undefined || row.account_id !== accountId || !secretsEqual(row.endpoint_secret, secret)) return undefined;
-    if (!this.#parts.endpoints.isReachedAt(row.vpc_endpoint_id, host)) return undefined;
+    if (row === undefined || row.account_id !== accountId) return {};
+    const named = { accountId, region: row.region, connectorId };
+    if (!secretsEqual(row.endpoint_secret, secret) || !this.#parts.endpoints.isReachedAt(row.vpc_endpoint_id, host)) return { named };
+    return { named, endpoint: this.#endpointOf(row) };
+  }
+
+  #endpointOf(row: ConnectorRow): EnrolmentEndpoint {
     const policy = enrolmentPolicyOf(row);
     return {
-      connectorId,
-      accountId,
+      connectorId: row.connector_id,
+      accountId: row.account_id,
       region: row.region,
       type: row.type,
       certificateAuthorityArn: row.certificate_authority_arn,
@@ -72,6 +83,11 @@ export class EnrolmentEndpoints {
     return [...certificates, ...authority.certificates];
   }
 
+  /** The certificate that requests are encrypted to. Throws CaError. */
+  async getRaCertificate(endpoint: EnrolmentEndpoint): Promise<Certificate> {
+    return (await this.getRaKeys(endpoint)).recipient;
+  }
+
   /** The authority that issues for the connector. Throws CaError. */
   async openAuthority({ certificateAuthorityArn }: EnrolmentEndpoint): Promise<OpenAuthority> {
     return this.#parts.certificateAuthorities.openForConnector(certificateAuthorityArn);
@@ -79,10 +95,10 @@ export class EnrolmentEndpoints {
 
   /**
    * Whether GetNextCACert is answered: there are next certificates, and the CA's key can sign them in CMS. An ML-DSA key can not, in what SCEP's
-   * clients read.
+   * clients read. Never where AWS is to be matched, whose connector does not have the operation.
    */
   async hasNextCaCertificates(endpoint: EnrolmentEndpoint): Promise<boolean> {
-    if (endpoint.policy.NextCaCertificate === undefined) return false;
+    if (endpoint.policy.NextCaCertificate === undefined || this.#parts.compatibility === 'aws') return false;
     const { authority } = await this.openAuthority(endpoint);
     return authority.certificates[0].publicKey.kind !== 'ML-DSA';
   }

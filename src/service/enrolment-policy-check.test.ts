@@ -5,7 +5,8 @@ import { createIdentity, rsaKey } from '../../test/support/pki-fixtures.ts';
 import { defaultEnrolmentPolicy, type EnrolmentPolicy } from '../base/enrolment-policy.ts';
 import { basicConstraintsExtension } from '../base/pki/extensions.ts';
 import { encodePem } from '../base/pki/pem.ts';
-import { addValidity, checkEnrolmentPolicy } from './enrolment-policy-check.ts';
+import { checkEnrolmentPolicy } from './enrolment-policy-check.ts';
+import { addValidity } from './validity.ts';
 
 /** The paths of the violations of the default policy with these members. */
 function violations(change: Partial<EnrolmentPolicy>): string[] {

@@ -1,5 +1,5 @@
 /** What an enrolment policy must hold beyond the form of its members: patterns that can be read, ranges that are not empty, certificates that are a CA's. */
-import { type EnrolmentPolicy, findPurpose, type PolicyValidity } from '../base/enrolment-policy.ts';
+import { type EnrolmentPolicy, findPurpose } from '../base/enrolment-policy.ts';
 import { violation, violationsException } from '../base/errors.ts';
 import { findExtension, parseBasicConstraints } from '../base/pki/extensions.ts';
 import { findAttributeType, namesEqual } from '../base/pki/name.ts';
@@ -8,6 +8,7 @@ import { parsePem } from '../base/pki/pem.ts';
 import { PkiError } from '../base/pki/pki-error.ts';
 import { type Certificate, parseCertificate } from '../base/pki/x509.ts';
 import { findSubjectAltNameKind, type NameRule, parseSubjectAltNameRule, parseSubjectRule } from './name-rules.ts';
+import { addValidity } from './validity.ts';
 
 const subjectRule = 'Member must be TYPE=pattern with an attribute type such as CN or O, or *';
 const subjectAltNameRule = 'Member must be TYPE:pattern with one of DNS, email, URI, IP, DN, RID, UPN';
@@ -69,21 +70,6 @@ function* eachRequired(
 function* eachMember(path: string, members: readonly string[], parse: (text: string) => unknown, constraint: string): Generator<Violation> {
   for (const [index, member] of members.entries()) {
     if (parse(member) === undefined) yield [`${path}.${index + 1}.member`, constraint];
-  }
-}
-
-/** The instant at which a validity that begins at `from` ends, by the calendar of UTC. */
-export function addValidity(from: number, { Value, Type }: PolicyValidity): number {
-  const at = new Date(from);
-  switch (Type) {
-    case 'DAYS':
-      return at.setUTCDate(at.getUTCDate() + Value);
-    case 'MONTHS':
-      return at.setUTCMonth(at.getUTCMonth() + Value);
-    case 'YEARS':
-      return at.setUTCFullYear(at.getUTCFullYear() + Value);
-    default:
-      return Type satisfies never;
   }
 }
 

@@ -15,9 +15,9 @@ import type { Authorisation, Authorisations } from './authorisations.ts';
 import type { CertificateAuthorities, OpenAuthority } from './certificate-authorities.ts';
 import { applyProfile } from './certificate-profile.ts';
 import type { Alongside, CertificateOrder, Certificates, IssuedCertificate } from './certificates.ts';
-import { ConnectorChangedError } from './outage.ts';
+import { ConnectorChangedError, IntentAbandonedError, TooManyPendingError } from './outage.ts';
 import type { EnrolmentEndpoint, EnrolmentOutcome, EnrolmentRequest, OpenedRequest } from './scep-requests.ts';
-import { type Begun, certificateIdOf, type ScepTransactions, type TransactionChange } from './scep-transactions.ts';
+import { type Begun, certificateIdOf, type ScepTransactions, type TransactionChange, type Written } from './scep-transactions.ts';
 import { dayMs } from './validity.ts';
 
 export const enrolmentLimits = { pendingRequestsMax: 1000 } as const;
@@ -95,6 +95,8 @@ export class Enrolment {
     switch (seen.status) {
       case 'SUCCESS': {
         const certificate = await this.#parts.certificates.getCertificate(certificateIdOf(seen));
+        if (certificate.isRevoked)
+          return failure('badRequest', 'The certificate of this request is revoked. Make a new key to enrol again.');
         const isRenewed = request.csr !== undefined && Buffer.compare(certificate.certificate, request.signer.der) === 0;
         return this.#isFresh(certificate) && !isRenewed ? this.#success(endpoint, certificate) : undefined;
       }
@@ -118,36 +120,43 @@ export class Enrolment {
 
   /**
    * A lost answer is asked for again within minutes or days. Once half of the certificate's life is over it is a renewal that looks the same, as
-   * strongSwan's does, whose transactionID and CSR follow from the key: to answer with the old certificate would let the device run out of time. Nor
-   * is a revoked one of any use to it. Whoever signs with the certificate has got it and wants another at any time, as scepclient does, which sends
-   * the CSR that it keeps.
+   * strongSwan's does, whose transactionID and CSR follow from the key: to answer with the old certificate would let the device run out of time.
+   * Whoever signs with the certificate has got it and wants another at any time, as scepclient does, which sends the CSR that it keeps.
    */
-  #isFresh({ createdAt, notAfter, isRevoked }: IssuedCertificate): boolean {
-    return !isRevoked && this.#parts.system.now() < (createdAt + notAfter) / 2;
+  #isFresh({ createdAt, notAfter }: IssuedCertificate): boolean {
+    return this.#parts.system.now() < (createdAt + notAfter) / 2;
   }
 
   #isOver({ policy }: EnrolmentEndpoint, since: number | null): boolean {
     return (since ?? 0) + policy.Approval.ExpiresInDays * dayMs <= this.#parts.system.now();
   }
 
+  /** A copy of the request that was faster may have used what this one is refused for the want of: then its answer is this one's. */
   async #begin(endpoint: EnrolmentEndpoint, request: EnrolmentRequest, ended: TransactionRow | undefined): Promise<EnrolmentOutcome> {
+    const begun = await this.#tryToBegin(endpoint, request, ended);
+    if (begun !== 'lost' && begun.pkiStatus !== 'FAILURE') return begun;
+    const seen = await this.#parts.transactions.find(endpoint, request);
+    const isAnothers = seen !== undefined && (seen.updated_at !== ended?.updated_at || seen.status !== ended.status);
+    const again = isAnothers ? await this.#answerAgain(endpoint, request, seen) : undefined;
+    if (again !== undefined) return again;
+    if (begun === 'lost') throw new IntentAbandonedError();
+    return begun;
+  }
+
+  async #tryToBegin(
+    endpoint: EnrolmentEndpoint,
+    request: EnrolmentRequest,
+    ended: TransactionRow | undefined,
+  ): Promise<EnrolmentOutcome | 'lost'> {
     const issuer = await this.#openIssuer(endpoint);
-    const authorisation = await this.#parts.authorisations.authorise(endpoint, request, ended);
+    const authorisation = await this.#parts.authorisations.authorise(endpoint, request);
     if ('pkiStatus' in authorisation) return authorisation;
     const order = this.#order(endpoint, request, issuer);
     if ('pkiStatus' in order) return order;
-    // An operator has approved the certificate that is renewed.
+    // A renewal gives nothing new, so the operator's word is asked for only once.
     const waits = endpoint.policy.Approval.Mode === 'MANUAL' && authorisation.by !== 'renewal';
-    const answer = waits
-      ? await this.#hold(endpoint, request, order, { authorisation, ended })
-      : await this.#issue(endpoint, request, order, { authorisation, ended });
-    if (answer !== undefined) return answer;
-    // Given up: another request with the same transaction came first, or else the authorisation is gone.
-    const seen = await this.#parts.transactions.find(endpoint, request);
-    const isAnothers = seen !== undefined && seen.updated_at !== ended?.updated_at;
-    return (
-      (isAnothers ? await this.#answerAgain(endpoint, request, seen) : undefined) ?? this.#parts.authorisations.refusalOf(authorisation)
-    );
+    const begun = { authorisation, ended };
+    return waits ? this.#hold(endpoint, request, order, begun) : this.#issue(endpoint, request, order, begun);
   }
 
   async #openIssuer({ certificateAuthorityArn }: EnrolmentEndpoint): Promise<OpenAuthority> {
@@ -172,56 +181,62 @@ export class Enrolment {
     };
   }
 
-  /** Records that the request waits for an operator, and takes its challenge for it. Undefined when it lost a race. */
+  /** Records that the request waits for an operator, and takes its challenge for it. */
   async #hold(
     endpoint: EnrolmentEndpoint,
     request: EnrolmentRequest,
     { issuer }: CertificateOrder,
     { authorisation, ended }: Begun,
-  ): Promise<EnrolmentOutcome | undefined> {
-    const { database, system, audit, transactions } = this.#parts;
+  ): Promise<EnrolmentOutcome | 'lost'> {
+    const { database, system, audit, authorisations, transactions } = this.#parts;
     const now = system.now();
     const requestedSince = now - endpoint.policy.Approval.ExpiresInDays * dayMs;
     const { connectorId } = endpoint;
-    if (await hasPendingRequests(database.query, { connectorId, requestedSince, count: enrolmentLimits.pendingRequestsMax })) {
-      return failure('badRequest', 'Too many requests wait for approval. Try again once an operator has decided some of them.');
-    }
+    const waiting = { connectorId, requestedSince, count: enrolmentLimits.pendingRequestsMax };
     const event = enrolmentPending(
       { ...subjectOf(endpoint), transactionID: request.transactionID, source: request.source },
       { subject: formatName(request.csr.subject) },
     );
+    let written = 'lost' as Written;
     const held = await attempt(database, async query => {
       await this.#checkUnchanged(query, endpoint, issuer);
+      if (await hasPendingRequests(query, waiting)) throw new TooManyPendingError();
       const { signer, source } = request;
       const csr = withoutChallengePasswords(request.csr);
       const change: TransactionChange = { status: 'PENDING', csr, signer: signer.der, source, requested_at: now };
-      if (!(await transactions.write(query, endpoint, request, { authorisation, ended, change }))) return false;
+      written = await transactions.write(query, endpoint, request, { authorisation, ended, change });
+      if (written !== 'written') return false;
       await audit.insert(query, event);
       return true;
     });
-    if (!held) return undefined;
+    if (!held) return written === 'unauthorised' ? authorisations.refusalOf(authorisation) : 'lost';
     audit.log(event);
     return { pkiStatus: 'PENDING' };
   }
 
   /**
-   * Records the intent together with the claim on what authorises it, then issues. Undefined when it lost a race. An authority that fails leaves
-   * everything as it was: the challenge authorises another try.
+   * Records the intent together with the claim on what authorises it, then issues. An authority that fails leaves everything as it was: the challenge
+   * authorises another try.
    */
   async #issue(
     endpoint: EnrolmentEndpoint,
     request: EnrolmentRequest,
     order: CertificateOrder,
     begun: Begun,
-  ): Promise<EnrolmentOutcome | undefined> {
-    return this.#issueWith(endpoint, request, order, {
+  ): Promise<EnrolmentOutcome | 'lost'> {
+    const { system, authorisations, transactions } = this.#parts;
+    let written = 'lost' as Written;
+    const outcome = await this.#issueWith(endpoint, request, order, {
       authorisation: begun.authorisation,
-      transactionRowId: begun.ended?.transaction_row_id ?? uuidV7(this.#parts.system),
-      record: (query, certificateId, transactionRowId) => {
+      transactionRowId: begun.ended?.transaction_row_id ?? uuidV7(system),
+      record: async (query, certificateId, transactionRowId) => {
         const change = { status: 'ISSUING', certificate_id: certificateId } as const;
-        return this.#parts.transactions.write(query, endpoint, request, { ...begun, transactionRowId, change });
+        written = await transactions.write(query, endpoint, request, { ...begun, transactionRowId, change });
+        return written === 'written';
       },
     });
+    if (outcome !== undefined) return outcome;
+    return written === 'unauthorised' ? authorisations.refusalOf(begun.authorisation) : 'lost';
   }
 
   /** The operator's word authorises: a challenge may have ended while the request waited. */
@@ -242,9 +257,12 @@ export class Enrolment {
     });
     if (outcome !== undefined) return outcome;
     const seen = await this.#parts.transactions.get(approved.transaction_row_id);
-    return seen === undefined || seen.status === 'APPROVED' ? undefined : this.#answerAgain(endpoint, request, seen);
+    // Another copy of the request, or another poll, took it to its authority, which failed: the approval is there for the next.
+    if (seen === undefined || seen.status === 'APPROVED') throw new IntentAbandonedError();
+    return this.#answerAgain(endpoint, request, seen);
   }
 
+  /** Undefined when `record` answers false. */
   async #issueWith(
     endpoint: EnrolmentEndpoint,
     request: WaitingRequest,
@@ -278,7 +296,11 @@ export class Enrolment {
 
   async #finish(endpoint: EnrolmentEndpoint, request: WaitingRequest, seen: TransactionRow): Promise<EnrolmentOutcome> {
     const order = this.#order(endpoint, request, await this.#openIssuer(endpoint));
-    if ('pkiStatus' in order) return order;
+    if ('pkiStatus' in order) {
+      // The policy no longer allows what was begun.
+      await this.#parts.transactions.abandon({ certificate_id: certificateIdOf(seen), transaction_row_id: seen.transaction_row_id });
+      return order;
+    }
     const alongside = this.#alongside(endpoint, request, {
       transactionRowId: seen.transaction_row_id,
       authorisation: { by: 'resumption' },

@@ -4,7 +4,7 @@ import { ServiceException } from '../base/errors.ts';
 import { isInNetwork, type Network, parseAddress, parseNetwork } from '../base/ip-networks.ts';
 import type { System } from '../base/system.ts';
 
-export type FailureKind = 'challenge' | 'decryption';
+export type FailureKind = 'challenge' | 'decryption' | 'lookup';
 
 interface Budget {
   /** How many failures it takes at once. */
@@ -21,6 +21,7 @@ interface Budget {
 export const failureLimits: Readonly<Record<FailureKind, Readonly<{ source: Budget; connector: Budget }>>> = {
   challenge: { source: { failuresMax: 20, forgetMs: 30_000 }, connector: { failuresMax: 1000, forgetMs: 1000 } },
   decryption: { source: { failuresMax: 100, forgetMs: 5000 }, connector: { failuresMax: 5000, forgetMs: 200 } },
+  lookup: { source: { failuresMax: 100, forgetMs: 5000 }, connector: { failuresMax: 5000, forgetMs: 200 } },
 };
 /** Connectors apart, so that no flood of sources makes a connector's failures forgotten. */
 const sourcesMax = 100_000;
@@ -75,7 +76,10 @@ export class FailureLimits {
   /** What is not forgotten yet. */
   #failures(debts: LRUCache<string, Debt>, key: string, { forgetMs }: Budget): number {
     const debt = debts.get(key);
-    return debt === undefined ? 0 : Math.max(0, debt.failures - Math.max(0, this.#system.now() - debt.at) / forgetMs);
+    if (debt === undefined) return 0;
+    // A clock that was ahead and was put back must not keep anybody waiting until it is there again.
+    debt.at = Math.min(debt.at, this.#system.now());
+    return Math.max(0, debt.failures - (this.#system.now() - debt.at) / forgetMs);
   }
 
   #add(debts: LRUCache<string, Debt>, key: string, budget: Budget): void {

@@ -6,8 +6,8 @@ import type { System } from '../base/system.ts';
 import type { ScepTransactions } from './scep-transactions.ts';
 import { StepLoop } from './step-loop.ts';
 
-/** A device asks again within seconds, and finishes its intent itself; an hour's backdating does not matter to what is then begun anew. */
-export const intentRecoveryLimits = { intentsPerStepMax: 100, intervalMs: 60_000, ageMinMs: 10 * 60_000 } as const;
+/** A device that asks again finishes its intent itself, and an authority answers within seconds; one that made a new key waits for its challenge so long. */
+export const intentRecoveryLimits = { intentsPerStepMax: 100, intervalMs: 15_000, ageMinMs: 2 * 60_000 } as const;
 
 interface IntentRecoveryParts {
   database: Database;

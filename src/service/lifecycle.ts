@@ -9,7 +9,7 @@ import {
   postponeRaRenewal,
   updateConnectorStatus,
 } from '../backends/store/connectors.ts';
-import { type ConnectorRow, type Database, type Query, StoreError } from '../backends/store/database.ts';
+import { attempt, type ConnectorRow, type Database, type Query, StoreError } from '../backends/store/database.ts';
 import { deleteDynamicChallengesOf } from '../backends/store/dynamic-challenges.ts';
 import { deleteRaKeysOf } from '../backends/store/ra-keys.ts';
 import { deleteAllTags, deleteTagsUnder } from '../backends/store/tags.ts';
@@ -159,16 +159,17 @@ export class Lifecycle extends StepLoop {
     const { connectorId } = subjectOf(connector);
     const arn = connectorArn({ accountId: connector.account_id, region: connector.region }, connectorId);
     const event = connectorDeleted(subjectOf(connector));
-    await database.transaction(async query => {
+    const isDeleted = await attempt(database, async query => {
       await deleteChallengesOf(query, connectorId);
       await deleteDynamicChallengesOf(query, connectorId);
       await deleteRaKeysOf(query, connectorId);
       await deleteTagsUnder(query, arn);
       await deleteAllTags(query, arn);
-      await deleteConnectorRow(query, connectorId);
+      if (!(await deleteConnectorRow(query, connectorId))) return false;
       await audit.insert(query, event);
+      return true;
     });
-    audit.log(event);
+    if (isDeleted) audit.log(event);
   }
 }
 

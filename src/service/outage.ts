@@ -23,6 +23,15 @@ export class IntentAbandonedError extends Error {
   }
 }
 
+/** A device that waits its turn comes back; one that is refused does not. */
+export class TooManyPendingError extends Error {
+  override readonly name = 'TooManyPendingError';
+
+  constructor() {
+    super('Too many requests wait for approval. Try again once an operator has decided some of them.');
+  }
+}
+
 const messageByReason: Record<StoreErrorReason, string> = {
   full: 'The disk of this service is full. Nothing was changed; try again once its operator has freed some space.',
   'read-only': 'This service cannot write to its store. Nothing was changed; try again once its operator has restored write access.',
@@ -46,7 +55,7 @@ export function outageOf(error: unknown): { message: string; error?: ConnectorEr
     return { message, ...(code && { error: { code } }) };
   }
   if (error instanceof ConnectorChangedError) return { message: `${error.message} Try again.`, error: { code: 'connectorChanged' } };
-  if (error instanceof IntentAbandonedError) return { message: error.message };
+  if (error instanceof IntentAbandonedError || error instanceof TooManyPendingError) return { message: error.message };
   if (error instanceof OverloadError) return { message: 'This service is overloaded. Try again later.' };
   return error instanceof StoreError ? { message: messageByReason[error.reason] } : undefined;
 }

@@ -12,11 +12,10 @@ import { requestedSubjectAltName } from './certificate-profile.ts';
 import { connectorIdOf, getConnectorRow, type PageRequest } from './connectors.ts';
 import { enrolmentPolicyOf } from './enrolment-policies.ts';
 import { formatSubjectAltName } from './name-rules.ts';
+import { dayMs } from './validity.ts';
 
 /** A page is read out of that many CSRs. */
 export const pendingRequestLimits = { perPageMax: 100, reasonCharactersMax: 256 } as const;
-
-const dayMs = 24 * 60 * 60_000;
 
 type RequestStatus = 'PENDING' | 'APPROVED' | 'REJECTED';
 
@@ -107,8 +106,10 @@ export class PendingRequests {
       if (row.status !== 'PENDING') throw conflict('Request', RequestArn, `The request is ${statusOf(row, now)} already.`);
       if (verdict === 'APPROVED' && statusOf(row, now) !== 'PENDING') throw conflict('Request', RequestArn, expiredMessage);
       const decision = { to: verdict === 'APPROVED' ? 'APPROVED' : 'FAILURE', reason, decidedBy: principal.arn, updatedAt: now } as const;
-      await decideRequest(query, row.transaction_row_id, decision);
-      if (verdict === 'REJECTED' && row.dynamic_challenge_id !== null) await releaseDynamicChallenge(query, row.dynamic_challenge_id);
+      const isDecided = await decideRequest(query, row.transaction_row_id, decision);
+      if (isDecided && verdict === 'REJECTED' && row.dynamic_challenge_id !== null) {
+        await releaseDynamicChallenge(query, row.dynamic_challenge_id);
+      }
     });
     return {};
   }

@@ -36,6 +36,8 @@ const purposesOf: Readonly<Record<EnrolmentPolicy['RaCertificates'], readonly Ra
 export interface RaKeyRing {
   /** What GetCACert offers: the newest, the one that signs before the one that decrypts. */
   certificates: readonly Certificate[];
+  /** The one of them that requests are encrypted to. */
+  recipient: Certificate;
   /** Every live key that decrypts, newest first. */
   decrypting: readonly KeyPair[];
   /**
@@ -87,6 +89,7 @@ export class RaKeys {
     if (newest === undefined) throw new CaError('INTERNAL_FAILURE', 'The connector has no valid RA certificate.');
     return {
       certificates: [...new Set([newest.signing.certificate, newest.decrypting.certificate])],
+      recipient: newest.decrypting.certificate,
       decrypting: generations.map(({ decrypting }) => decrypting),
       signingFor: index => (index === undefined ? newest : (generations[index] ?? newest)).signing,
     };

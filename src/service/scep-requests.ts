@@ -6,11 +6,14 @@ import type { CertificationRequest } from '../base/pki/pkcs10.ts';
 import type { Certificate } from '../base/pki/x509.ts';
 import type { Failure } from '../base/scep.ts';
 
-/** A connector that a SCEP URL leads to. */
-export interface EnrolmentEndpoint {
-  connectorId: string;
+export interface NamedConnector {
   accountId: string;
   region: string;
+  connectorId: string;
+}
+
+/** A connector that a SCEP URL leads to. */
+export interface EnrolmentEndpoint extends NamedConnector {
   type: ConnectorRow['type'];
   certificateAuthorityArn: string;
   /** Whether it answers; CREATING is about to, FAILED and DELETING are not. */

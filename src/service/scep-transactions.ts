@@ -22,6 +22,9 @@ export interface Begun {
   ended: TransactionRow | undefined;
 }
 
+/** Or what came too late: the authorisation, which is no longer good, or the request, since another was the first with this transaction. */
+export type Written = 'written' | 'unauthorised' | 'lost';
+
 export type TransactionChange = Partial<TransactionRow> & Pick<TransactionRow, 'status'>;
 
 interface ScepTransactionsParts {
@@ -51,7 +54,7 @@ export class ScepTransactions {
     return getTransaction(this.#parts.database.query, transactionRowId);
   }
 
-  /** Takes the authorisation and writes the transaction. False when either came too late: the caller then undoes everything. */
+  /** Takes the authorisation and writes the transaction. Unless it is 'written' the caller undoes everything. */
   async write(
     query: Query,
     endpoint: EnrolmentEndpoint,
@@ -62,15 +65,15 @@ export class ScepTransactions {
       change,
       transactionRowId = uuidV7(this.#parts.system),
     }: Begun & { change: TransactionChange; transactionRowId?: string },
-  ): Promise<boolean> {
+  ): Promise<Written> {
     const now = this.#parts.system.now();
     // Of a request that waited in vain.
     if (ended?.dynamic_challenge_id && ended.status !== 'SUCCESS') await releaseDynamicChallenge(query, ended.dynamic_challenge_id);
-    if (!(await this.#parts.authorisations.claim(query, endpoint, authorisation))) return false;
+    if (!(await this.#parts.authorisations.claim(query, endpoint, authorisation))) return 'unauthorised';
     const columns = { ...unwritten, ...claimColumns(authorisation), updated_at: now, ...change };
-    if (ended !== undefined) return moveTransaction(query, ended.transaction_row_id, ended, columns);
+    if (ended !== undefined) return (await moveTransaction(query, ended.transaction_row_id, ended, columns)) ? 'written' : 'lost';
     const { transactionId, csrHash, signerKeyHash } = transactionKey(request);
-    return insertTransaction(query, {
+    const isInserted = await insertTransaction(query, {
       transaction_row_id: transactionRowId,
       connector_id: endpoint.connectorId,
       transaction_id: transactionId,
@@ -79,6 +82,7 @@ export class ScepTransactions {
       created_at: now,
       ...columns,
     });
+    return isInserted ? 'written' : 'lost';
   }
 
   /**

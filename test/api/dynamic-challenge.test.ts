@@ -187,7 +187,7 @@ describe('CreateDynamicChallenge', () => {
           password_mac: Buffer.from(String(n)),
           bounds: null,
           uses: 1,
-          uses_claimed: 1,
+          uses_claimed: 0,
           expires_at: now + (n === 0 ? 60_000 : dayMs),
           created_at: now,
         });

@@ -124,11 +124,12 @@ describeEveryDatabase(subject => {
   test('every connector on an authority becomes due, of whichever account, and no other', async () => {
     const { query } = subject.database;
     const certificate_authority_arn = 'arn:aws:acm-pca:us-east-1:000000000000:certificate-authority/another';
-    const due = { status: 'ACTIVE' as const, ra_renewal_at: now };
-    await insertConnector(query, connector(1, { ...due, certificate_authority_arn }));
-    await insertConnector(query, connector(2, { ...due, certificate_authority_arn, account_id: '111111111111' }));
-    await insertConnector(query, connector(3, due));
-    await makeConnectorsDue(query, certificate_authority_arn);
-    assert.deepEqual([(await found(1)).ra_renewal_at, (await found(2)).ra_renewal_at, (await found(3)).ra_renewal_at], [0, 0, now]);
+    const active = { status: 'ACTIVE' as const, ra_renewal_at: now };
+    await insertConnector(query, connector(1, { ...active, certificate_authority_arn }));
+    await insertConnector(query, connector(2, { ...active, certificate_authority_arn, account_id: '111111111111' }));
+    await insertConnector(query, connector(3, active));
+    await makeConnectorsDue(query, certificate_authority_arn, now - 1);
+    const due = [(await found(1)).ra_renewal_at, (await found(2)).ra_renewal_at, (await found(3)).ra_renewal_at];
+    assert.deepEqual(due, [now - 1, now - 1, now]);
   });
 });

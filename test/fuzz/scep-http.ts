@@ -11,7 +11,7 @@ export interface HttpForm {
   userAgent: string | undefined;
 }
 
-/** With every octet escaped it fills the longest head that the listener takes (src/fronts/listener.ts). */
+/** With every octet escaped it fills the longest head that the listener takes (src/fronts/http/listener.ts). */
 const messageBytesInUrlMax = 32 * 1024;
 
 /** Clients append one of these or nothing. */

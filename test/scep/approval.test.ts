@@ -273,6 +273,19 @@ describe('the challenge of a request that waits', () => {
     assert.equal(await usesClaimed(), 1);
   });
 
+  it('can be used by another request once nobody decided that one in time', async () => {
+    const challenge = challengePassword(await createDynamicChallenge(server, { ExpiresInSeconds: 10 * 86_400 }));
+    const message = await held({ challenge, transactionID: 'lapses' });
+    server.advance(2 * dayMs - 60_000);
+    const used = 'The challenge password was used as often as it may be.';
+    assert.equal((await client.refusal(client.request({ challenge }))).failInfoText, used);
+    server.advance(60_000);
+    await held({ challenge, transactionID: 'takes it over' });
+    assert.equal(await usesClaimed(), 1);
+    // The first one has lost it.
+    assert.equal((await client.refusal(message)).failInfoText, used);
+  });
+
   async function usesClaimed(): Promise<number> {
     const newest = server.database.query.selectFrom('dynamic_challenges').select('uses_claimed').orderBy('created_at', 'desc');
     const row = await newest.executeTakeFirstOrThrow();
@@ -281,7 +294,7 @@ describe('the challenge of a request that waits', () => {
 });
 
 describe('the number of requests that wait', () => {
-  it('is limited: a further one is refused until an operator has decided one', async () => {
+  it('is limited: a further one is told to come back until an operator has decided one', async () => {
     await held();
     const { query } = server.database;
     const row = await query.selectFrom('transactions').selectAll().executeTakeFirstOrThrow();
@@ -297,10 +310,9 @@ describe('the number of requests that wait', () => {
         .execute();
     }
     const message = client.request();
-    assert.deepEqual(await client.refusal(message), {
-      failInfo: 'badRequest',
-      failInfoText: 'Too many requests wait for approval. Try again once an operator has decided some of them.',
-    });
+    const { statusCode, headers, body } = await client.post(message);
+    assert.deepEqual([statusCode, headers['retry-after']], [503, '30']);
+    assert.equal(String(body), 'Too many requests wait for approval. Try again once an operator has decided some of them.\n');
     await rejectWaiting(server, undefined, ({ TransactionId }) => TransactionId === 'other 7');
     assert.equal((await client.exchange(message)).pkiStatus, 'PENDING');
   });

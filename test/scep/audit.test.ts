@@ -1,5 +1,6 @@
 /** What an enrolment leaves behind for its operator: events in the audit trail, and a line in the log for every request. */
 import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -201,11 +202,34 @@ describe('a request', () => {
     });
   });
 
-  it('that cannot be read leaves one, and one that is for no connector leaves none', async () => {
+  it('that cannot be read leaves one', async () => {
     const { errorCode, errorMessage } = await record(() => client.rejection(Buffer.from('3000', 'hex')));
     assert.deepEqual([errorCode, errorMessage], ['ValidationException', 'The request is refused: ContentInfo ends before contentType.']);
-    const { calls } = await traces(() => send(`${new URL(server.url).origin}/nowhere?operation=GetCACaps`));
-    assert.deepEqual(calls, []);
+  });
+
+  it('for an operation that there is not leaves one, with the operation as it was sent, cut', async () => {
+    for (const [operation, kept] of [
+      ['GetCACapz', 'GetCACapz'],
+      [`%1b${'o'.repeat(1000)}`, `%1b${'o'.repeat(61)}`],
+      ['', undefined],
+    ]) {
+      assert.deepEqual(await record(() => send(`${server.url}?operation=${operation}`)), {
+        ...common(),
+        eventName: 'UnsupportedOperation',
+        errorCode: 'ValidationException',
+        errorMessage: 'The operation must be GetCACaps, GetCACert, GetNextCACert or PKIOperation.',
+        readOnly: true,
+        additionalEventData: { ...(kept !== undefined && { operation: kept }), method: 'GET', outcome: 'refused' },
+      });
+    }
+  });
+
+  it('with a method that SCEP does not use leaves one', async () => {
+    const { eventName, errorMessage, additionalEventData } = await record(() =>
+      send(`${server.url}?operation=GetCACaps`, { method: 'DELETE' }),
+    );
+    assert.deepEqual([eventName, errorMessage], ['GetCACaps', 'SCEP uses GET and POST.']);
+    assert.deepEqual(additionalEventData, { method: 'DELETE', outcome: 'refused' });
   });
 });
 
@@ -220,7 +244,7 @@ describe('the log', () => {
 
   it('has a line for every request that is answered', async () => {
     const { connectorId } = server;
-    const common = { connectorId, source: '127.0.0.1', statusCode: 200 };
+    const common = { accountId, connectorId, source: '127.0.0.1', statusCode: 200 };
     assert.deepEqual(await hitOf(() => send(`${server.url}?operation=GetCACaps`)), {
       ...common,
       operation: 'GetCACaps',
@@ -239,12 +263,17 @@ describe('the log', () => {
 
   it('has a line for every request that is refused, and says why', async () => {
     const { connectorId } = server;
+    const { origin } = new URL(server.url);
+    const missing = { statusCode: 404, reason: 'There is no connector at this URL.' };
     const refusals: [url: string, expected: LogLine][] = [
       [
         `${server.url}?operation=X`,
-        { connectorId, statusCode: 400, reason: 'The operation must be GetCACaps, GetCACert, GetNextCACert or PKIOperation.' },
+        { accountId, connectorId, statusCode: 400, reason: 'The operation must be GetCACaps, GetCACert, GetNextCACert or PKIOperation.' },
       ],
-      [`${new URL(server.url).origin}/nowhere?operation=X`, { statusCode: 404, reason: 'There is no connector at this URL.' }],
+      [`${origin}/nowhere?operation=X`, missing],
+      // Which connector was asked for, the wrong secret left out.
+      [`${origin}/${accountId}-${connectorId}/${randomUUID()}?operation=X`, { accountId, connectorId, ...missing }],
+      [`${origin}/111122223333-nobody/${randomUUID()}?operation=X`, { accountId: '111122223333', connectorId: 'nobody', ...missing }],
     ];
     for (const [url, expected] of refusals) {
       assert.deepEqual(await hitOf(() => send(url)), {
@@ -270,10 +299,10 @@ describe('the log', () => {
     assert.deepEqual([hit?.['operation'], hit?.['userAgent']], ['o'.repeat(64), 'u'.repeat(256)]);
   });
 
-  it('keeps a subject with line breaks on its line', async () => {
-    const { lines } = await traces(() => client.enrol({ csrParts: { subject: 'CN=a\\0ab\\0d\\1b[31m' } }));
-    const line = lines.find(({ event }) => event === 'CertificateIssued');
-    assert.equal(line?.['subject'], 'CN=a\\0ab\\0d\\1b[31m');
+  it('has nothing of a subject with line breaks, which is refused', async () => {
+    const { lines } = await traces(() => client.refusal(client.request({ csrParts: { subject: 'CN=a\\0ab\\0d\\1b[31m' } })));
+    const line = lines.find(({ event }) => event === 'EnrolmentRefused');
+    assert.equal(line?.['reason'], 'The subject of the CSR has control characters.');
   });
 });
 

@@ -176,7 +176,7 @@ describe('what is taken from the CSR', () => {
   });
 
   it('are the purposes, without clientAuth when that is not among them', async () => {
-    const purposes = [Oid.serverAuth, Oid.emailProtection, Oid.smartCardLogon, Oid.ipsecIke];
+    const purposes = [Oid.serverAuth, Oid.emailProtection, Oid.eapOverLan, Oid.ipsecIke];
     assert.deepEqual((await issue({ extensions: [extKeyUsageExtension(purposes)] })).x509.keyUsage, purposes);
   });
 

@@ -328,6 +328,16 @@ describe('what follows a request', () => {
     assert.match(answer, /^HTTP\/1\.1 400 Bad Request\r\n/);
   });
 
+  it('and is the broken body of a GET, which is not read, comes too late to refuse what is answered already', async () => {
+    const text = client.request({ transactionID: 'body of a GET' });
+    const query = `operation=PKIOperation&message=${encodeURIComponent(Buffer.from(text).toString('base64'))}`;
+    const head = `GET ${new URL(server.url).pathname}?${query} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n`;
+    const answer = await exchangeOctets(server.url, `${head}-1\r\n\r\n0\r\n\r\n`);
+    const bodyAt = answer.indexOf('\r\n\r\n') + 4;
+    assert.match(answer.subarray(0, bodyAt).toString('latin1'), /^HTTP\/1\.1 200 OK\r\n/);
+    issuedBy(decodeCertRep(answer.subarray(bodyAt), client.ra, client.device));
+  });
+
   it('and breaks off halfway does not keep the connection open once the first is answered', async () => {
     const path = new URL(server.url).pathname;
     const head = (framing: string) => `POST ${path}?operation=PKIOperation HTTP/1.1\r\nHost: localhost\r\n${framing}\r\n\r\n`;

@@ -82,6 +82,14 @@ for (const keyAlgorithm of ['RSA_2048', 'EC_prime256v1']) {
   });
 }
 
+describe('SCEP_COMPATIBILITY=aws', () => {
+  it('does not offer GetNextCACert, whatever the policy has', async () => {
+    await using server = await startTemporaryServer({ env: { SCEP_COMPATIBILITY: 'aws' } });
+    await setEnrolmentPolicy(server, { NextCaCertificate });
+    await assertNotOffered(server.url);
+  });
+});
+
 describe('an authority whose key is ML-DSA', () => {
   it('does not offer GetNextCACert, which no client could verify', async () => {
     await using server = await startTemporaryServer();

@@ -4,10 +4,10 @@ import { after, before, describe, it } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
 import { findConnectorById, updateEnrolmentPolicy } from '../../src/backends/store/connectors.ts';
 import { insertRaKey, listRaKeys } from '../../src/backends/store/ra-keys.ts';
-import { defaultEnrolmentPolicy } from '../../src/base/enrolment-policy.ts';
+import { defaultEnrolmentPolicy, type EnrolmentPolicy } from '../../src/base/enrolment-policy.ts';
 import { formatName } from '../../src/base/pki/name.ts';
 import { identifies, onlySigner, parseSignedData } from '../../src/base/pki/signed-data.ts';
-import { type Certificate, verifyCertificateSignature } from '../../src/base/pki/x509.ts';
+import { type Certificate, parseCertificate, verifyCertificateSignature } from '../../src/base/pki/x509.ts';
 import { realSystem } from '../../src/base/system.ts';
 import { examine } from '../../src/client/doctor.ts';
 import { enroll } from '../../src/client/enroll.ts';
@@ -241,10 +241,12 @@ describe('a connector by whose policy there are two RA certificates', () => {
 
   /** As PutEnrolmentPolicy does. */
   async function setPolicy(RaCertificates: 'ONE' | 'TWO'): Promise<void> {
-    const enrolmentPolicy = JSON.stringify({ ...defaultEnrolmentPolicy, RaCertificates });
-    await server.restart(async () => {
-      await updateEnrolmentPolicy(server.database.query, server.connectorId, { enrolmentPolicy, isRaDue: true, updatedAt: Date.now() });
-    });
+    await server.restart(() => storePolicy({ RaCertificates }, true));
+  }
+
+  async function storePolicy(change: Partial<EnrolmentPolicy>, isRaDue: boolean): Promise<void> {
+    const enrolmentPolicy = JSON.stringify({ ...defaultEnrolmentPolicy, ...change });
+    await updateEnrolmentPolicy(server.database.query, server.connectorId, { enrolmentPolicy, isRaDue, updatedAt: Date.now() });
   }
 
   it('offers the one that signs, then the one that decrypts, then the CA', async () => {
@@ -281,6 +283,13 @@ describe('a connector by whose policy there are two RA certificates', () => {
 
   it('still answers the client that knows the one from before, with the one from before', async () => {
     await one.enrol();
+  });
+
+  it('shows the one that decrypts where the policy has come to show one alone, until there is one for both', async () => {
+    await storePolicy({ GetCaCert: 'RA_CERTIFICATE' }, false);
+    const { body } = await send(`${server.url}?operation=GetCACert`);
+    assert.deepEqual(parseCertificate(body).der, two[1]?.der);
+    await storePolicy({ RaCertificates: 'TWO' }, false);
   });
 
   it('has one again when the policy says so, and both generations of before still answer', async () => {

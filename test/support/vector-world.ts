@@ -8,7 +8,7 @@ import type { Log } from '../../src/base/events.ts';
 import { realSystem, type System } from '../../src/base/system.ts';
 import { WorkerPool, type Workers } from '../../src/base/worker-pool.ts';
 import { parseConfig } from '../../src/config.ts';
-import { createScepHandler, type ScepHandler } from '../../src/fronts/scep/handler.ts';
+import { createScepFront, type ScepHandler } from '../../src/fronts/scep/handler.ts';
 import { openInstallation } from '../../src/installation.ts';
 import { startServer } from '../../src/server.ts';
 import { Audit } from '../../src/service/audit.ts';
@@ -68,7 +68,7 @@ export async function openVectorWorld(options: VectorWorldOptions = {}): Promise
   const workers = workersOption === 'inline' ? inline : opening.use(new WorkerPool(workersOption));
   const services = createServices(config, { installation, workers, audit, log });
   const { compatibility, publicUrl } = config;
-  const handle = createScepHandler({ ...services, compatibility, publicUrl, system, log, record: event => audit.recordCall(event) });
+  const { handle } = createScepFront({ ...services, compatibility, publicUrl, system, log, record: event => audit.recordCall(event) });
   let listening: Promise<string> | undefined;
   const serving = opening.use(new AsyncDisposableStack());
   const listen = async () => {

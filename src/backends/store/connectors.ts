@@ -136,10 +136,10 @@ export async function postponeRaRenewal(
 }
 
 /** Of every account: whoever has a connector on the authority. */
-export async function makeConnectorsDue(query: Query, certificateAuthorityArn: string): Promise<void> {
+export async function makeConnectorsDue(query: Query, certificateAuthorityArn: string, now: number): Promise<void> {
   await query
     .updateTable('connectors')
-    .set({ ra_renewal_at: 0 })
+    .set({ ra_renewal_at: now })
     .where('certificate_authority_arn', '=', certificateAuthorityArn)
     .execute();
 }
@@ -150,7 +150,7 @@ export async function updateEnrolmentPolicy(
   connectorId: string,
   { enrolmentPolicy, isRaDue, updatedAt }: { enrolmentPolicy: string; isRaDue: boolean; updatedAt: number },
 ): Promise<void> {
-  const due = isRaDue ? { ra_renewal_at: 0 } : {};
+  const due = isRaDue ? { ra_renewal_at: updatedAt } : {};
   await query
     .updateTable('connectors')
     .set({ enrolment_policy: enrolmentPolicy, updated_at: updatedAt, ...due })

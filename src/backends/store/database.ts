@@ -9,7 +9,8 @@ export type Query = Kysely<Tables>;
 export interface Database extends AsyncDisposable {
   readonly query: Query;
   /**
-   * Serialisable: all of `work` or, when it throws, nothing of it. Inside, use only the `query` handed in: the embedded database has
+   * Serialisable: all of `work` or, when it throws, nothing of it. A store with several writers may repeat `work` when they collide, so what it notes
+   * outside of the store it notes anew each time. Inside, use only the `query` handed in: the embedded database has
    * one connection, so awaiting `Database.query` from within `work` would wait for ever.
    */
   transaction<T>(work: (query: Query) => Promise<T>): Promise<T>;

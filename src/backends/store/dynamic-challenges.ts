@@ -22,13 +22,14 @@ export async function findDynamicChallengeByMac(
     .executeTakeFirst();
 }
 
-/** For the limit, which keeps the count small: those that have not ended. */
+/** For the limit, which keeps the count small: those that have not ended and have a use left. */
 export async function countDynamicChallenges(query: Query, { connectorId, now }: { connectorId: string; now: number }): Promise<number> {
   const { count } = await query
     .selectFrom('dynamic_challenges')
     .select(({ fn }) => fn.countAll().as('count'))
     .where('connector_id', '=', connectorId)
     .where('expires_at', '>', now)
+    .whereRef('uses_claimed', '<', 'uses')
     .executeTakeFirstOrThrow();
   return Number(count);
 }
@@ -45,13 +46,13 @@ export async function claimDynamicChallenge(query: Query, dynamicChallengeId: st
   return result.numUpdatedRows === 1n;
 }
 
-/** Gives a use back of which nothing came. Only whoever took it away from its transaction calls this, in the same database transaction. */
-export async function releaseDynamicChallenge(query: Query, dynamicChallengeId: string): Promise<void> {
+/** Gives uses back of which nothing came. Only whoever took them away from their transactions calls this, in the same database transaction. */
+export async function releaseDynamicChallenge(query: Query, dynamicChallengeId: string, uses = 1): Promise<void> {
   await query
     .updateTable('dynamic_challenges')
-    .set(({ eb }) => ({ uses_claimed: eb('uses_claimed', '-', 1) }))
+    .set(({ eb }) => ({ uses_claimed: eb('uses_claimed', '-', uses) }))
     .where('dynamic_challenge_id', '=', dynamicChallengeId)
-    .where('uses_claimed', '>', 0)
+    .where('uses_claimed', '>=', uses)
     .execute();
 }
 

@@ -1,5 +1,5 @@
 /** Queries on transactions: which SCEP transactions were seen and what became of them. */
-import type { Insertable } from 'kysely';
+import { type Insertable, sql } from 'kysely';
 import type { Home } from '../../base/resources.ts';
 import type { ConnectorRow, Query, Tables, TransactionRow } from './database.ts';
 
@@ -162,13 +162,32 @@ export async function hasPendingRequests(
     .selectFrom('transactions')
     .select('transaction_row_id')
     .where('connector_id', '=', connectorId)
-    .where('requested_at', 'is not', null)
     .where('requested_at', '>=', requestedSince)
-    .where('status', '=', 'PENDING')
+    // Spelt out, as only so the engines know that the index of those that wait will do.
+    .where('status', '=', sql.lit<'PENDING'>('PENDING'))
     .limit(1)
     .offset(count - 1)
     .executeTakeFirst();
   return row !== undefined;
+}
+
+/** Takes the uses of a dynamic challenge away from the requests that waited for an operator, or for their device, in vain. How many there were. */
+export async function takeLapsedClaims(
+  query: Query,
+  { dynamicChallengeId, lapsedBefore }: { dynamicChallengeId: string; lapsedBefore: number },
+): Promise<number> {
+  const result = await query
+    .updateTable('transactions')
+    .set({ dynamic_challenge_id: null })
+    .where('dynamic_challenge_id', '=', dynamicChallengeId)
+    .where(({ and, eb, or }) =>
+      or([
+        and([eb('status', '=', 'PENDING'), eb('requested_at', '<=', lapsedBefore)]),
+        and([eb('status', '=', 'APPROVED'), eb('updated_at', '<=', lapsedBefore)]),
+      ]),
+    )
+    .executeTakeFirstOrThrow();
+  return Number(result.numUpdatedRows);
 }
 
 /** How often a certificate has authorised a renewal. */

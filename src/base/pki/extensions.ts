@@ -1,7 +1,7 @@
 /** Certificate extensions (RFC 5280 section 4.2): the ones a device certificate, an RA or a CA carries, read and written. */
 import { isIPv4, isIPv6 } from 'node:net';
 import { type Element, parseBer, parseSequence, Tag } from './asn1.ts';
-import { isPrintableAscii } from './checked-text.ts';
+import { isPlainText, isPrintableAscii } from './checked-text.ts';
 import {
   contextConstructed,
   contextPrimitive,
@@ -14,7 +14,7 @@ import {
   toDer,
   utf8String,
 } from './der.ts';
-import { formatName, Name } from './name.ts';
+import { formatName, isPlainName, Name } from './name.ts';
 import { Oid } from './oids.ts';
 import { malformed } from './pki-error.ts';
 import { readText } from './strings-and-times.ts';
@@ -192,7 +192,9 @@ function parseGeneralName(element: Element): GeneralName {
     case 'directoryName': {
       const [name] = element.elements('directoryName');
       if (name === undefined) throw malformed('an empty directoryName');
-      return { type, der: toDer(element), value: formatName(new Name(name)) };
+      const directoryName = new Name(name);
+      if (!isPlainName(directoryName)) throw malformed('a directoryName with control characters');
+      return { type, der: toDer(element), value: formatName(directoryName) };
     }
     case 'otherName':
       return parseOtherName(element);
@@ -224,6 +226,7 @@ function parseOtherName(element: Element): GeneralName {
   const [value] = fields.next(Tag.context(0), 'value').elements('otherName value');
   if (value === undefined) throw malformed('an otherName without a value');
   const text = otherNameOid === Oid.userPrincipalName ? readText(value) : Buffer.from(value.bytes).toString('hex');
+  if (!isPlainText(text)) throw malformed('a user principal name with control characters');
   return { type: 'otherName', der: toDer(element), value: text, otherNameOid };
 }
 

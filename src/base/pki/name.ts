@@ -95,6 +95,11 @@ export function isReadable(name: Name): boolean {
   return attributes.every(attribute => readableTags.has(attribute.elements('AttributeTypeAndValue')[1]?.tag ?? 0));
 }
 
+/** Whether no text of it has control characters: a NUL above all is how a name passes for another. */
+export function isPlainName({ rdns }: Name): boolean {
+  return rdns.flat().every(({ value, isText }) => !isText || isPlainText(value));
+}
+
 /** The same name: equal octets, or the same attributes with the same text, since some clients write a name anew with other string types. */
 export function namesEqual(a: Name, b: Name): boolean {
   return Buffer.compare(a.der, b.der) === 0 || JSON.stringify(a.rdns) === JSON.stringify(b.rdns);

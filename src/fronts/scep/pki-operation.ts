@@ -14,6 +14,7 @@ import type { FailureLimits } from '../../service/failure-limits.ts';
 import type { EnrolmentEndpoint, OpenedRequest } from '../../service/scep-requests.ts';
 import type { Throttling } from '../../service/throttling.ts';
 import type { Answer, Compatibility } from './answers.ts';
+import type { Hit } from './hit-traces.ts';
 import { type CertRepResult, defaultReply, type PkiMessage, parsePkiMessage } from './pki-message.ts';
 import { type OpenOutput, openTask, replyTask, toBytes } from './pki-work.ts';
 import { parseIssuerAndSerialNumber } from './uniform-opening.ts';
@@ -30,17 +31,6 @@ export interface ScepParts {
   system: System;
   log: Log;
   workers: Workers;
-}
-
-/** What is noted of a hit while it is answered, for its line in the log and its record. */
-export interface Hit {
-  operation: string;
-  source: string;
-  endpoint?: EnrolmentEndpoint;
-  messageType?: string;
-  transactionID?: string;
-  outcome?: string;
-  reason?: string;
 }
 
 /** What may be repeated in an answer: anything else than a number is not shown. */
@@ -106,13 +96,13 @@ async function openOrRefuse(
   { connectorId, algorithms: policy, policy: { SigningTimeToleranceMinutes: minutes } }: EnrolmentEndpoint,
   { bytes, keyPairs, requestType, hit }: Opening,
 ): Promise<Opened | Failure> {
-  failureLimits.check('decryption', connectorId, hit.source);
+  // Whether a GetCert or GetCRL decrypts is known only by what is found.
+  const kind = requestType === 'GetCert' || requestType === 'GetCRL' ? 'lookup' : 'decryption';
+  failureLimits.check(kind, connectorId, hit.source);
   const signingTime = minutes === undefined ? undefined : { now: system.now(), toleranceMs: minutes * 60_000 };
   try {
     const output = await workers.run(openTask, { message: bytes, requestType, keyPairs: keyPairs.map(toBytes), policy, signingTime });
-    const failed = false;
-    // Whether that decrypted is known only by what is found.
-    if (requestType !== 'GetCert' && requestType !== 'GetCRL') failureLimits.settle('decryption', connectorId, hit.source, { failed });
+    if (kind === 'decryption') failureLimits.settle(kind, connectorId, hit.source, { failed: false });
     return { ...output, requestType };
   } catch (error) {
     if (!(error instanceof PkiError)) throw error;
@@ -161,8 +151,8 @@ async function serve(parts: ScepParts, endpoint: EnrolmentEndpoint, opened: Open
   }
 }
 
-function settleLookup({ failureLimits }: ScepParts, { connectorId }: EnrolmentEndpoint, { source }: Hit, found: object): void {
-  failureLimits.settle('decryption', connectorId, source, { failed: 'pkiStatus' in found });
+function settleLookup({ failureLimits }: ScepParts, { connectorId }: EnrolmentEndpoint, { source }: Hit, found: object | Failure): void {
+  failureLimits.settle('lookup', connectorId, source, { failed: 'pkiStatus' in found && found.failInfo === 'badCertId' });
 }
 
 function refuse(

@@ -110,7 +110,7 @@ describe('F.20: line breaks and escapes for the log', () => {
     const forged = '\n{"level":30,"msg":"forged"}\r\n\u001b[2J';
     const subject = `CN=${Buffer.from(forged).toString('hex').replace(/../g, '\\$&')}`;
     const attributes = [challengePassword(server.challengePassword)];
-    const lines = await linesOf(() => client.enrol({ csrParts: { subject, attributes } }));
+    const lines = await linesOf(() => client.refusal(client.request({ csrParts: { subject, attributes } })));
     const path = new URL(server.url).pathname;
     const query = encodeURIComponent(forged) + 'o'.repeat(5000);
     const more = await linesOf(() =>

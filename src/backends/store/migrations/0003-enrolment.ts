@@ -66,6 +66,18 @@ export function enrolment({ text, blob }: ColumnTypes): Migration {
       .where(sql.ref('requested_at'), 'is not', null)
       .execute();
     await db.schema
+      .createIndex('transactions_by_waiting')
+      .on(table)
+      .columns(['connector_id', 'transaction_row_id'])
+      .where(sql.ref('status'), '=', sql.lit('PENDING'))
+      .execute();
+    await db.schema
+      .createIndex('transactions_by_challenge')
+      .on(table)
+      .column('dynamic_challenge_id')
+      .where(sql.ref('dynamic_challenge_id'), 'is not', null)
+      .execute();
+    await db.schema
       .createIndex('transactions_by_renewal')
       .on(table)
       .column('renewed_certificate_id')

@@ -1,6 +1,7 @@
 /** One HTTP listener: fastify bound to a handler that takes requests as they were received, with every limit and time-out named. */
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import type { Server as TlsServer } from 'node:tls';
 import fastify, {
   type FastifyBaseLogger,
@@ -10,13 +11,14 @@ import fastify, {
   type FastifyRequest,
   LogController,
 } from 'fastify';
+import { type HeaderPairs, headerPairs, type RefusedRequest, RefusedRequests } from './refused-requests.ts';
 
 export interface HttpRequest {
   method: string;
   /** The request target as received, percent-encoding untouched. */
   rawUrl: string;
   /** Names and values in the order received. */
-  headers: readonly (readonly [name: string, value: string])[];
+  headers: HeaderPairs;
   body: Uint8Array;
   /** The peer's address. */
   source: string;
@@ -42,6 +44,8 @@ export interface ListenerOptions {
   handle: (request: HttpRequest) => Promise<HttpResponse>;
   /** The answer, in the listener's own protocol, to what never became a request. */
   encodeError: (statusCode: number) => HttpResponse;
+  /** Is told of everything that never became a request; never rejects. */
+  onRefused: (refused: RefusedRequest) => Promise<void>;
   log: FastifyBaseLogger;
 }
 
@@ -58,13 +62,15 @@ export const listenerLimits = {
 export class Listener implements AsyncDisposable {
   readonly #app: FastifyInstance;
   readonly #sockets: ReadonlySet<Socket>;
+  readonly #refusedRequests: RefusedRequests;
   /** Where it listens, for example `127.0.0.1:8080`; the port is the operating system's choice when 0 was asked for. */
   readonly address: string;
 
-  constructor(app: FastifyInstance, address: string, sockets: ReadonlySet<Socket>) {
+  constructor(app: FastifyInstance, parts: { address: string; sockets: ReadonlySet<Socket>; refusedRequests: RefusedRequests }) {
     this.#app = app;
-    this.#sockets = sockets;
-    this.address = address;
+    this.#sockets = parts.sockets;
+    this.#refusedRequests = parts.refusedRequests;
+    this.address = parts.address;
   }
 
   /** New connections use the new certificate; open ones keep theirs. */
@@ -79,12 +85,14 @@ export class Listener implements AsyncDisposable {
     }, listenerLimits.stopGraceMs);
     await this.#app.close();
     clearTimeout(timer);
+    await this.#refusedRequests.settle();
   }
 }
 
 export async function listen(options: ListenerOptions): Promise<Listener> {
   const underWay = new RequestsUnderWay();
-  const app = createApp(options, underWay);
+  const refusedRequests = new RefusedRequests(options.onRefused);
+  const app = createApp(options, underWay, refusedRequests);
   app.server.on('request', (request: IncomingMessage, response: ServerResponse) => underWay.add(request, response));
   let closing = false;
   app.removeAllContentTypeParsers();
@@ -99,15 +107,26 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
   app.setErrorHandler<FastifyError>((error, request, reply) => {
     const statusCode = error.statusCode ?? 500;
     if (statusCode >= 500) request.log.error({ err: error }, 'a request could not be answered');
+    else refusedRequests.add(request.raw, request.raw.socket.destroyed ? undefined : statusCode);
     return send(reply, options.encodeError(statusCode));
   });
-  const answer = async (request: FastifyRequest, reply: FastifyReply) => send(reply, await options.handle(toHttpRequest(request)));
+  const answer = async (request: FastifyRequest, reply: FastifyReply) => {
+    underWay.hand(request.raw);
+    return send(reply, await options.handle(toHttpRequest(request)));
+  };
   app.all('/', answer);
   app.setNotFoundHandler(answer);
   app.server.maxConnections = listenerLimits.connectionsMax;
-  app.server.on('checkExpectation', (_request, response: ServerResponse) => {
+  app.server.on('checkExpectation', (request: IncomingMessage, response: ServerResponse) => {
     const { statusCode, headers, body } = options.encodeError(417);
+    refusedRequests.add(request, statusCode);
     response.writeHead(statusCode, { ...headers, connection: 'close', 'content-length': Buffer.byteLength(body) }).end(body);
+  });
+  // Who takes this for a proxy would else find the connection closed, and leave no trace.
+  app.server.on('connect', (request: IncomingMessage, socket: Duplex) => {
+    refusedRequests.add(request, 400);
+    socket.on('error', () => socket.destroy());
+    socket.end(rawResponse(options.encodeError(400)));
   });
   // The sockets themselves: the server's own lists leave out TLS handshakes that are not finished.
   const sockets = new Set<Socket>();
@@ -119,12 +138,15 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
   await app.listen({ host, port });
   const bound = app.server.address();
   const boundPort = typeof bound === 'object' ? (bound?.port ?? port) : port;
-  return new Listener(app, `${host.includes(':') ? `[${host}]` : host}:${boundPort}`, sockets);
+  const address = `${host.includes(':') ? `[${host}]` : host}:${boundPort}`;
+  return new Listener(app, { address, sockets, refusedRequests });
 }
 
-/** The requests that have come in whole and are not answered yet, by their connections. */
+/** The requests that are not answered yet, by their connections. */
 class RequestsUnderWay {
   readonly #requests = new Map<Socket, Set<IncomingMessage>>();
+  /** The handler has them: fastify reads no body of GET, so that what comes of one may still turn out to be no HTTP. */
+  readonly #handed = new WeakSet<IncomingMessage>();
   readonly #ending = new Set<Socket>();
 
   add(request: IncomingMessage, response: ServerResponse): void {
@@ -135,23 +157,36 @@ class RequestsUnderWay {
       requests.delete(request);
       if (requests.size === 0) this.#requests.delete(socket);
       // A request that has not come in whole by now never will.
-      if (!isAnswering(requests) && this.#ending.delete(socket)) socket.end();
+      if (!this.#isAnswering(requests) && this.#ending.delete(socket)) socket.end();
     });
+  }
+
+  hand(request: IncomingMessage): void {
+    this.#handed.add(request);
   }
 
   /** Whether there is one, after whose answer the connection then ends. */
   endAfter(socket: Socket): boolean {
-    const isOneAnswered = isAnswering(this.#requests.get(socket) ?? []);
+    const isOneAnswered = this.#isAnswering(this.#requests.get(socket) ?? []);
     if (isOneAnswered) this.#ending.add(socket);
     return isOneAnswered;
   }
+
+  /** The one whose body is still to come. */
+  findIncomplete(socket: Socket): IncomingMessage | undefined {
+    return [...(this.#requests.get(socket) ?? [])].find(({ complete }) => !complete);
+  }
+
+  #isAnswering(requests: Iterable<IncomingMessage>): boolean {
+    return [...requests].some(request => request.complete || this.#handed.has(request));
+  }
 }
 
-function isAnswering(requests: Iterable<IncomingMessage>): boolean {
-  return [...requests].some(({ complete }) => complete);
-}
-
-function createApp({ tls, bodyBytesMax, encodeError, log }: ListenerOptions, underWay: RequestsUnderWay): FastifyInstance {
+function createApp(
+  { tls, bodyBytesMax, encodeError, log }: ListenerOptions,
+  underWay: RequestsUnderWay,
+  refusedRequests: RefusedRequests,
+): FastifyInstance {
   // Old devices speak HTTP/1.0 without a Host header.
   const http = { maxHeaderSize: listenerLimits.headerBytesMax, requireHostHeader: false };
   const common = {
@@ -167,11 +202,14 @@ function createApp({ tls, bodyBytesMax, encodeError, log }: ListenerOptions, und
       request.headers['content-type'] = 'application/octet-stream';
       return '/';
     },
-    clientErrorHandler: (error: Error & { code?: string }, socket: Socket) => {
+    clientErrorHandler: (error: ClientError, socket: Socket) => {
       // What follows a request is no HTTP: a refusal of it now would be taken for the answer to that request.
       if (underWay.endAfter(socket)) return;
-      if (socket.writable) socket.end(rawResponse(encodeError(clientErrorStatus(error.code))));
-      else socket.destroy();
+      const statusCode = socket.writable ? clientErrorStatus(error.code) : undefined;
+      const incomplete = underWay.findIncomplete(socket);
+      if (incomplete !== undefined || isParserError(error)) refusedRequests.addLast(socket, incomplete, error.rawPacket, statusCode);
+      if (statusCode === undefined) socket.destroy();
+      else socket.end(rawResponse(encodeError(statusCode)));
     },
   };
   if (tls === undefined) return fastify({ ...common, http });
@@ -183,14 +221,10 @@ function toHttpRequest(request: FastifyRequest): HttpRequest {
   return {
     method: request.method,
     rawUrl: request.originalUrl,
-    headers: rawHeaderPairs(request.raw),
+    headers: headerPairs(request.raw),
     body: request.body instanceof Uint8Array ? request.body : Buffer.alloc(0),
     source: request.ip,
   };
-}
-
-function rawHeaderPairs({ rawHeaders }: IncomingMessage): [string, string][] {
-  return Array.from({ length: rawHeaders.length / 2 }, (_, index) => [rawHeaders[2 * index] ?? '', rawHeaders[2 * index + 1] ?? '']);
 }
 
 function send(reply: FastifyReply, response: HttpResponse): FastifyReply {
@@ -199,16 +233,25 @@ function send(reply: FastifyReply, response: HttpResponse): FastifyReply {
   return reply.code(response.statusCode).headers(response.headers).send(body);
 }
 
+interface ClientError extends Error {
+  code?: string;
+  /** Octets, which fastify's types call something else. */
+  rawPacket?: unknown;
+}
+
+/** Of the other errors of a connection none is about a request: a peer that has gone, and TLS. */
+function isParserError({ code = '' }: ClientError): boolean {
+  return code.startsWith('HPE_') || code === 'ERR_HTTP_REQUEST_TIMEOUT';
+}
+
 /** What Node's HTTP parser refuses before there is a request. */
 function clientErrorStatus(code: string | undefined): number {
   if (code === 'HPE_HEADER_OVERFLOW') return 431;
   return code === 'ERR_HTTP_REQUEST_TIMEOUT' ? 408 : 400;
 }
 
-const reasonPhrases: Record<number, string> = { 400: 'Bad Request', 408: 'Request Timeout', 431: 'Request Header Fields Too Large' };
-
 function rawResponse({ statusCode, headers, body }: HttpResponse): string {
   const text = typeof body === 'string' ? body : Buffer.from(body).toString('latin1');
   const fields = Object.entries({ ...headers, connection: 'close', 'content-length': String(Buffer.byteLength(text, 'latin1')) });
-  return `HTTP/1.1 ${statusCode} ${reasonPhrases[statusCode]}\r\n${fields.map(([name, value]) => `${name}: ${value}\r\n`).join('')}\r\n${text}`;
+  return `HTTP/1.1 ${statusCode} ${STATUS_CODES[statusCode]}\r\n${fields.map(([name, value]) => `${name}: ${value}\r\n`).join('')}\r\n${text}`;
 }
