@@ -160,7 +160,7 @@ function idle(micros: number): void {
  * the machine's, are drawn in. The threshold comes from what cannot differ: valid messages timed twice a round. Which of the two times is
  * called which is drawn at random, many times over; as large as the result may get by chance, given the number of comparisons, is the threshold.
  */
-export function judge(setting: string, times: Times): Verdict {
+export function judge(setting: string, times: Times, random: () => number = Math.random): Verdict {
   const timesOf = (name: Series) => times.get(name) ?? new Float64Array(0);
   const differences = (a: Series, b: Series) => timesOf(a).map((micros, round) => micros - (timesOf(b)[round] ?? Number.NaN));
   const self = differences('valid', again);
@@ -169,7 +169,7 @@ export function judge(setting: string, times: Times): Verdict {
   const clipped = self.map(micros => clip(micros, reach));
   // Of one time, not of a difference of two.
   const spread = Math.sqrt(mean(clipped.map(micros => micros ** 2)) / 2);
-  const chance = chanceEffects(clipped).map(micros => micros / spread);
+  const chance = chanceEffects(clipped, random).map(micros => micros / spread);
   const threshold = quantile(chance, 1 - falseAlarm / comparisons);
   const difference = (a: Series, b: Series): Difference => {
     // Drawn in about their own middle: a real difference must not be.
@@ -194,13 +194,13 @@ export function judge(setting: string, times: Times): Verdict {
 }
 
 /** The absolute mean of the differences when each changes its sign at random: what chance makes of no difference. */
-function chanceEffects(differences: Float64Array): Float64Array {
+function chanceEffects(differences: Float64Array, random: () => number): Float64Array {
   const effects = new Float64Array(splits);
   for (let split = 0; split < splits; split++) {
     let sum = 0;
     let bits = 0;
     for (let round = 0; round < differences.length; round++) {
-      if (round % 30 === 0) bits = Math.floor(Math.random() * 2 ** 30);
+      if (round % 30 === 0) bits = Math.floor(random() * 2 ** 30);
       const micros = differences[round] ?? 0;
       sum += bits & 1 ? micros : -micros;
       bits >>= 1;

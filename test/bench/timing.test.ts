@@ -26,8 +26,14 @@ function madeUp(added: Partial<Record<(typeof series)[number], number>> = {}): T
   return times;
 }
 
+/** From the same times the same verdict: its threshold is drawn. */
+function verdictOn(times: Times): ReturnType<typeof judge> {
+  const random = new Random(2, 0);
+  return judge('', times, () => random.fraction());
+}
+
 describe('the judging of times', () => {
-  const calm = judge('', madeUp());
+  const calm = verdictOn(madeUp());
 
   it('finds nothing where nothing differs, though the machine pauses, and says how little it would have found', () => {
     const { found, largest, threshold, spread, powerMicros } = calm;
@@ -37,10 +43,10 @@ describe('the judging of times', () => {
     assert.ok(powerMicros > 0 && powerMicros < 0.5 * spreadMicros, `${powerMicros}`);
   });
 
-  for (const micros of [5, -5, 200]) {
+  for (const micros of [8, -8, 200]) {
     it(`finds ${micros} µs that one kind takes more, against each other kind, and nothing else`, () => {
       const kind = 'bad CBC padding';
-      const { found, largest } = judge('', madeUp({ [kind]: micros }));
+      const { found, largest } = verdictOn(madeUp({ [kind]: micros }));
       assert.equal(found.length, timedKinds.length - 1);
       for (const difference of found) {
         const [first] = difference.name.split(' against ');
@@ -53,14 +59,15 @@ describe('the judging of times', () => {
   }
 
   it('sees its control, and is known to be blind when it does not', () => {
-    const seen = judge('', madeUp({ 'planted leak': 20 }));
+    const seen = verdictOn(madeUp({ 'planted leak': 20 }));
     assert.deepEqual([seen.found, seen.planted.effect > seen.threshold], [[], true]);
     assert.ok(Math.abs(calm.planted.effect) < calm.threshold, `${calm.planted.effect}`);
   });
 
-  it('takes a difference between two series of the same messages for chance, not for a finding: it sets the threshold', () => {
-    const drifting = judge('', madeUp({ 'valid, again': 5 }));
+  it('takes a difference between two series of the same messages for chance: that much of a difference is then no finding', () => {
+    const drifting = verdictOn(madeUp({ 'valid, again': 20, 'bad CBC padding': 3 }));
     assert.deepEqual(drifting.found, []);
-    assert.ok(drifting.threshold > calm.threshold, `${drifting.threshold} after ${calm.threshold}`);
+    const [needed, before] = [drifting, calm].map(({ threshold, spread }) => threshold * spread);
+    assert.ok((needed ?? 0) > 1.3 * (before ?? 0), `${needed} µs after ${before} µs`);
   });
 });
