@@ -93,7 +93,10 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
   const underWay = new RequestsUnderWay();
   const refusedRequests = new RefusedRequests(options.onRefused);
   const app = createApp(options, underWay, refusedRequests);
-  app.server.on('request', (request: IncomingMessage, response: ServerResponse) => underWay.add(request, response));
+  app.server.on('request', (request: IncomingMessage, response: ServerResponse) => {
+    refusedRequests.begin(request);
+    underWay.add(request, response);
+  });
   let closing = false;
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
