@@ -11,11 +11,13 @@ import { Oid } from '../../src/base/pki/oids.ts';
 import { onlySigner, parseSignedData, requiredAttribute } from '../../src/base/pki/signed-data.ts';
 import { readTime } from '../../src/base/pki/strings-and-times.ts';
 import type { Certificate } from '../../src/base/pki/x509.ts';
+import { MessageType } from '../../src/base/scep.ts';
 import type { EnrolmentPolicyDocument } from '../../src/service/enrolment-policies.ts';
 import { rsaKey } from '../support/pki-fixtures.ts';
 import { issuanceIn, pemOf } from '../support/raw-scep-client.ts';
 import { AndroidDevice } from '../support/simulators/android.ts';
 import { AppleDevice } from '../support/simulators/apple.ts';
+import { CiscoFirewall } from '../support/simulators/cisco-asa.ts';
 import { CiscoRouter } from '../support/simulators/cisco-ios.ts';
 import { ClientComplaint, type Device, EnrolmentRefused, type EnrolmentRequest, type RawExchange } from '../support/simulators/device.ts';
 import { thumbprint, WindowsDevice, type WindowsOptions } from '../support/simulators/windows.ts';
@@ -196,6 +198,13 @@ describe('Apple’s devices', () => {
     assert.equal(requiredAttribute(signerOf(message), Oid.senderNonce, Tag.octetString, 'senderNonce').octets().length, 8);
   });
 
+  it('go by the CAFingerprint of their profile', async () => {
+    const caFingerprint = Buffer.from(thumbprint(server.caCertificate), 'hex');
+    await new AppleDevice('iOS', { caFingerprint }).enrol(request());
+    const other = new AppleDevice('iOS', { caFingerprint: Buffer.alloc(20) }).enrol(request());
+    await assert.rejects(other, new ClientComplaint('CAFingerprint is not that of the CA’s certificate'));
+  });
+
   for (const variant of ['iOS', 'macOS'] as const) {
     it(`renew with a new key and the challenge: ${variant}`, async () => {
       const device = new AppleDevice(variant);
@@ -242,6 +251,41 @@ describe('Android’s devices', () => {
 });
 
 describe('a connector whose policy', () => {
+  for (const oaepDigest of ['SHA-1', 'SHA-256'] as const) {
+    it(`renews by certificate renews Windows by its RenewalReq, without the challenge, with OAEP and ${oaepDigest}`, async () => {
+      await using _ = await policy({ Renewal: { Mode: 'CERTIFICATE', WindowPercent: 100 } });
+      const device = windows({ oaepDigest });
+      const current = await device.enrol(request());
+      const renewed = await device.renew(request({ challenge: 'of no account', privateKey: rsaKey('renewed') }), current);
+      assert.ok(!renewed.certificate.publicKey.equals(current.certificate.publicKey));
+      const { message } = lastExchange(device);
+      const messageType = requiredAttribute(signerOf(message), Oid.messageType, Tag.printableString, 'messageType').octets();
+      assert.equal(String(messageType), MessageType.RenewalReq);
+      assert.deepEqual(parseSignedData(message).certificates[0]?.der, current.certificate.der);
+      await device.renew(request(), renewed);
+    });
+  }
+
+  it('offers Renewal leaves Apple’s devices nothing to miss', async () => {
+    const device = new AppleDevice('macOS');
+    const renewal = { ...request(), challenge: server.challengePassword };
+    await device.reEnrol(renewal);
+    assert.deepEqual(device.warnings, ['GetCACaps does not offer Renewal']);
+    await using _ = await policy({ Renewal: { Mode: 'CERTIFICATE', WindowPercent: 100 } });
+    await device.reEnrol(renewal);
+    assert.equal(device.warnings.length, 1);
+  });
+
+  it('puts the CA’s certificate into the CertRep serves Cisco’s ASA, and no other does', async () => {
+    const firewall = new CiscoFirewall();
+    await assert.rejects(firewall.enrol(request()), new ClientComplaint('the CertRep brings no certificate of the CA'));
+    await using _ = await policy({ CaCertificateInCertRep: true });
+    const { certificate } = await firewall.enrol(request());
+    assert.deepEqual(alternativeNames(certificate), ['device-7.example.com', 'user@example.com']);
+    const [signer] = parseSignedData(lastExchange(firewall).message).certificates;
+    assert.equal(signer && formatName(signer.subject), 'unstructuredName=asa-7.example.com');
+  });
+
   it('renews by certificate renews Android’s devices without a challenge', async () => {
     await using _ = await policy({ Renewal: { Mode: 'CERTIFICATE', WindowPercent: 100 } });
     const device = new AndroidDevice({ transport: 'POST' });

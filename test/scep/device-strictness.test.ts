@@ -1,16 +1,20 @@
 /** The simulated devices take no answer that the real ones do not take: each complaint is shown by an answer that is wrong in this one respect. */
 import assert from 'node:assert/strict';
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { after, before, beforeEach, describe, it } from 'node:test';
-import { contentCiphers } from '../../src/base/pki/algorithms.ts';
+import { contentCiphers, digests } from '../../src/base/pki/algorithms.ts';
+import { objectIdentifier, octetString, sequence } from '../../src/base/pki/der.ts';
 import { generalName, subjectAltNameExtension } from '../../src/base/pki/extensions.ts';
 import { parseNameString } from '../../src/base/pki/name.ts';
+import { Oid } from '../../src/base/pki/oids.ts';
 import { publicKeyOf } from '../../src/base/pki/public-key.ts';
+import { attribute } from '../support/cms-parts.ts';
 import { type AnswerParts, type CrookedConnector, startCrookedConnector } from '../support/crooked-connector.ts';
 import { createIdentity, rsaKey } from '../support/pki-fixtures.ts';
 import { withFlippedOctet } from '../support/scep-messages.ts';
 import { AndroidDevice } from '../support/simulators/android.ts';
 import { AppleDevice } from '../support/simulators/apple.ts';
+import { CiscoFirewall } from '../support/simulators/cisco-asa.ts';
 import { CiscoRouter } from '../support/simulators/cisco-ios.ts';
 import { ClientComplaint, type Device, type EnrolmentRequest } from '../support/simulators/device.ts';
 import { thumbprint, WindowsDevice } from '../support/simulators/windows.ts';
@@ -24,6 +28,7 @@ beforeEach(() => {
   connector.crookedness = {};
   connector.operations.length = 0;
   connector.challenges.length = 0;
+  connector.polls.length = 0;
 });
 
 const request = (parts: Partial<EnrolmentRequest> = {}): EnrolmentRequest => ({
@@ -45,6 +50,18 @@ const kinds: Record<string, () => Device> = {
   'Android by POST': () => new AndroidDevice({ transport: 'POST' }),
   'Cisco IOS': () => new CiscoRouter('modern'),
   'Cisco IOS with single DES and SHA-1': () => new CiscoRouter('legacy'),
+};
+
+/** The attributes of CMS itself, as `Crookedness.attributes` has them. */
+type WrongAttributes = (usual: readonly Uint8Array[]) => Uint8Array[];
+const withoutContentType: WrongAttributes = usual => usual.slice(1);
+const wrongAttributes: Record<string, WrongAttributes> = {
+  'without contentType': withoutContentType,
+  'without messageDigest': usual => usual.toSpliced(1, 1),
+  'with two values of contentType': usual =>
+    usual.with(0, attribute(Oid.contentType, objectIdentifier(Oid.data), objectIdentifier(Oid.data))),
+  'with two values of messageDigest': usual =>
+    usual.with(1, attribute(Oid.messageDigest, octetString(Buffer.alloc(32)), octetString(Buffer.alloc(32)))),
 };
 
 async function complaintOf(enrolment: Promise<unknown>): Promise<string> {
@@ -76,7 +93,11 @@ const wrongAnswers: [name: string, parts: (usual: AnswerParts) => AnswerParts, c
     /^recipientNonce is not the senderNonce of the request$/,
   ],
   ['without recipientNonce', usual => ({ ...usual, recipientNonce: undefined }), /^recipientNonce is not the senderNonce of the request$/],
-  ['of PENDING', usual => ({ ...usual, pkiStatus: 'PENDING' }), /^the request is pending$/],
+  [
+    'of PENDING where it has no retries',
+    usual => ({ ...usual, pkiStatus: 'PENDING' }),
+    /^the request is pending$|^The SCEP server returned an invalid response\.$|^MDM-SCEP \(15002\): Unable to obtain certificate from SCEP server$/,
+  ],
   [
     'encrypted to somebody else',
     usual => ({ ...usual, recipient: createIdentity({ key: rsaKey('other') }).certificate }),
@@ -112,6 +133,17 @@ for (const [kind, create] of Object.entries(kinds)) {
       assert.deepEqual(new Set(connector.challenges), new Set([challenge]));
     });
 
+    it('asks with the names of the CA and of its own certificate what became of a request that waits', async () => {
+      const wait = async () => {
+        connector.crookedness = {};
+      };
+      connector.crookedness = { parts: usual => ({ ...usual, pkiStatus: 'PENDING' }) };
+      await create().enrol(request({ retry: { retries: 1, delayMs: 0, wait } }));
+      const issuerAndSubject = sequence(connector.ca.certificate.subject.der, parseNameString(request().subject).der);
+      assert.ok(connector.polls.length > 0);
+      for (const poll of connector.polls) assert.deepEqual(Buffer.from(poll), Buffer.from(issuerAndSubject));
+    });
+
     for (const [name, parts, complaint] of wrongAnswers) {
       it(`takes no answer ${name}`, async () => {
         connector.crookedness = { parts };
@@ -129,7 +161,15 @@ for (const [kind, create] of Object.entries(kinds)) {
 describe('Windows', () => {
   it('takes no answer without OAEP', async () => {
     connector.crookedness = { parts: usual => ({ ...usual, keyTransport: { scheme: 'PKCS1' } }) };
-    assert.equal(await complaintOf(windows().enrol(request())), 'the answer is encrypted with PKCS1, not with OAEP');
+    assert.equal(await complaintOf(windows().enrol(request())), 'the answer is encrypted with PKCS1, not with OAEP SHA-1');
+  });
+
+  it('takes no answer with another digest in OAEP than its own', async () => {
+    const caThumbprint = thumbprint(connector.ca.certificate.der);
+    const device = () => new WindowsDevice({ caThumbprint, oaepDigest: 'SHA-256' });
+    await device().enrol(request());
+    connector.crookedness = { parts: usual => ({ ...usual, keyTransport: { scheme: 'OAEP', digest: digests['SHA-1'] } }) };
+    assert.equal(await complaintOf(device().enrol(request())), 'the answer is encrypted with OAEP SHA-1, not with OAEP SHA-256');
   });
 
   it('asks again and again and sends nothing where the CA of its profile is not in GetCACert', async () => {
@@ -158,6 +198,37 @@ describe('Apple’s devices', () => {
       });
     }
 
+    for (const [name, attributes] of Object.entries(wrongAttributes)) {
+      it(`crash over an answer ${name}: ${variant}`, async () => {
+        connector.crookedness = { attributes };
+        assert.equal(await complaintOf(new AppleDevice(variant).enrol(request())), 'crash');
+      });
+    }
+
+    it(`go by the CAFingerprint of their profile, SHA-1 or MD5 of the CA’s certificate: ${variant}`, async () => {
+      const fingerprint = (algorithm: string, { der } = connector.ca.certificate) => createHash(algorithm).update(der).digest();
+      for (const algorithm of ['sha1', 'md5']) await new AppleDevice(variant, { caFingerprint: fingerprint(algorithm) }).enrol(request());
+      const other = createIdentity({ key: rsaKey('other') }).certificate;
+      connector.operations.length = 0;
+      for (const caFingerprint of [fingerprint('sha1', other), fingerprint('sha256')]) {
+        const complaint = await complaintOf(new AppleDevice(variant, { caFingerprint }).enrol(request()));
+        assert.equal(complaint, 'CAFingerprint is not that of the CA’s certificate');
+      }
+      assert.deepEqual(new Set(connector.operations), new Set(['GetCACert']));
+    });
+
+    it(`miss the word Renewal only when they renew, and renew without: ${variant}`, async () => {
+      const device = new AppleDevice(variant);
+      const renewal = { ...request(), challenge: 'secret' };
+      await device.enrol(request());
+      assert.deepEqual(device.warnings, []);
+      await device.reEnrol(renewal);
+      assert.deepEqual(device.warnings, ['GetCACaps does not offer Renewal']);
+      connector.crookedness = { caps: 'AES\nRenewal\nSHA-256\n' };
+      await device.reEnrol(renewal);
+      assert.equal(device.warnings.length, 1);
+    });
+
     it(`make do with SHA-1, DES3 and GET: ${variant}`, async () => {
       connector.crookedness = { caps: 'SHA-1\nDES3\n' };
       const device = new AppleDevice(variant);
@@ -182,6 +253,16 @@ describe('Android’s devices', () => {
       await complaintOf(new AndroidDevice({ transport: 'POST' }).enrol(request())),
       'the answer does not hold: senderNonce is missing',
     );
+  });
+
+  it('take no answer without contentType', async () => {
+    connector.crookedness = { attributes: withoutContentType };
+    for (const transport of ['GET', 'POST'] as const) {
+      assert.match(
+        await complaintOf(new AndroidDevice({ transport }).enrol(request())),
+        /^The content-type attribute type MUST be present/,
+      );
+    }
   });
 
   it('take no answer that says it is HTML', async () => {
@@ -220,5 +301,11 @@ describe('Cisco IOS', () => {
     };
     const complaint = await complaintOf(new CiscoRouter('modern').enrol(request()));
     assert.equal(complaint, 'the same request was answered with two certificates');
+  });
+});
+
+describe('Cisco ASA', () => {
+  it('takes no certificate without that of its CA', async () => {
+    assert.equal(await complaintOf(new CiscoFirewall().enrol(request())), 'the CertRep brings no certificate of the CA');
   });
 });

@@ -1,36 +1,26 @@
 /** Android's management agents, which are jscep: BER, a fresh nonce in every answer, renewal signed with the certificate it renews. */
 import { type KeyObject, randomBytes } from 'node:crypto';
 import { contentCiphers, digests } from '../../../src/base/pki/algorithms.ts';
+import { Tag } from '../../../src/base/pki/asn1.ts';
 import { printableString } from '../../../src/base/pki/der.ts';
 import type { KeyPair } from '../../../src/base/pki/enveloped-data.ts';
-import { MessageType } from '../../../src/base/scep.ts';
+import { Oid } from '../../../src/base/pki/oids.ts';
+import { requiredAttribute, type SignerInfo } from '../../../src/base/pki/signed-data.ts';
 import { streamed } from '../ber.ts';
 import type { HttpAnswer } from '../raw-scep-client.ts';
-import {
-  challengePassword,
-  createDevice,
-  encodeCsr,
-  encodeEnvelope,
-  encodeSignedMessage,
-  encodeSignerInfo,
-  extensionRequest,
-  nameValuePair,
-  nameValuePairs,
-  requestAttributes,
-} from '../scep-messages.ts';
+import { challengePassword, createDevice, encodeCsr, extensionRequest, nameValuePair, nameValuePairs } from '../scep-messages.ts';
 import {
   ClientComplaint,
   type Device,
   type EnrolmentRequest,
   keyOf,
   type RawExchange,
-  readCaCertificates,
-  readCaps,
   readCertificate,
-  readCertRep,
   requestedExtensions,
+  requireRecipient,
   Wire,
 } from './device.ts';
+import { Transaction } from './transaction.ts';
 
 export interface AndroidOptions {
   /** GET is Fleet's agent (fleetdm/fleet#45291), POST what jscep does where that is offered. */
@@ -69,30 +59,27 @@ export class AndroidDevice implements Device {
 
   async #transact(request: EnrolmentRequest, privateKey: KeyObject, signer: KeyPair): Promise<KeyPair> {
     const { url, subject, tlsCa } = request;
-    let caps = new Set<string>();
-    for (let call = 0; call < capsCalls; call++) caps = readCaps(await this.#wire.get(`${url}?operation=GetCACaps&message=ca`, tlsCa));
-    const { all, recipient } = readCaCertificates(await this.#wire.get(`${url}?operation=GetCACert&message=ca`, tlsCa));
-    if (recipient === undefined) throw new ClientComplaint('GetCACert brought no certificate for key encipherment');
-    const attributes = { transactionID: randomBytes(20).toString('hex'), messageType: MessageType.PKCSReq, senderNonce: randomBytes(16) };
+    let caps: ReadonlySet<string> = new Set();
+    for (let call = 0; call < capsCalls; call++) caps = await this.#wire.getCaCaps(`${url}?operation=GetCACaps&message=ca`, tlsCa);
+    const ca = requireRecipient(await this.#wire.getCaCert(`${url}?operation=GetCACert&message=ca`, tlsCa));
+    const transaction = new Transaction({
+      request,
+      ca,
+      signer,
+      transactionID: randomBytes(20).toString('hex'),
+      // jscep: the best of what GetCACaps offers.
+      digest: digests[caps.has('SHA-512') ? 'SHA-512' : caps.has('SHA-256') ? 'SHA-256' : 'SHA-1'],
+      cipher: contentCiphers[caps.has('AES') ? 'AES-128-CBC' : '3DES-CBC'],
+      // jscep: Bouncy Castle's BER, of indefinite length and with constructed OCTET STRINGs, as measured.
+      write: streamed,
+      send: message => this.#send(request, message, caps.has('POSTPKIOperation')),
+      inspect: signerInfo => this.#inspect(signerInfo),
+    });
     const csrAttributes = [...encodeChallenge(request.challenge), extensionRequest(...requestedExtensions(request)), ...this.#validity()];
-    const content = encodeCsr({ subject, key: privateKey, attributes: csrAttributes });
-    // jscep: the best of what GetCACaps offers.
-    const digest = digests[caps.has('SHA-512') ? 'SHA-512' : caps.has('SHA-256') ? 'SHA-256' : 'SHA-1'];
-    const cipher = contentCiphers[caps.has('AES') ? 'AES-128-CBC' : '3DES-CBC'];
-    // jscep: Bouncy Castle's BER, of indefinite length and with constructed OCTET STRINGs, as measured.
-    const eContent = streamed(encodeEnvelope({ content, recipients: [{ certificate: recipient }], cipher }));
-    const message = streamed(
-      encodeSignedMessage({
-        eContent,
-        digest,
-        certificates: [signer.certificate],
-        signerInfos: [encodeSignerInfo({ signer, eContent, digest, attributes: requestAttributes(attributes) })],
-      }),
-    );
-    const answer = await this.#send(request, message, caps.has('POSTPKIOperation'));
-    requirePkiMessage(answer);
-    const certRep = readCertRep(answer, { caCertificates: all, signer, ...attributes });
-    this.#requireFresh(certRep.senderNonce);
+    const csr = encodeCsr({ subject, key: privateKey, attributes: csrAttributes });
+    const first = await transaction.exchange(transaction.encode('PKCSReq', csr));
+    // jscep: GetCertInitial with IssuerAndSubject in the same transaction and with a nonce of its own (EnrollmentTransaction in its source).
+    const certRep = await transaction.settle(first, () => transaction.poll());
     return { certificate: readCertificate(certRep, privateKey, subject), privateKey };
   }
 
@@ -105,14 +92,23 @@ export class AndroidDevice implements Device {
   }
 
   async #send({ url, tlsCa }: EnrolmentRequest, message: Uint8Array, offersPost: boolean): Promise<HttpAnswer> {
-    if (this.#options.transport === 'POST' && offersPost) return this.#wire.post(`${url}?operation=PKIOperation`, tlsCa, message);
     // Android: a literal + (fleetdm/fleet#45291, #43319); of / and = nothing is known, so they are escaped.
-    const base64 = encodeURIComponent(Buffer.from(message).toString('base64')).replaceAll('%2B', '+');
-    return this.#wire.get(`${url}?operation=PKIOperation&message=${base64}`, tlsCa, message);
+    const base64 = () => encodeURIComponent(Buffer.from(message).toString('base64')).replaceAll('%2B', '+');
+    const posts = this.#options.transport === 'POST' && offersPost;
+    const answer = posts
+      ? await this.#wire.post(`${url}?operation=PKIOperation`, tlsCa, message)
+      : await this.#wire.get(`${url}?operation=PKIOperation&message=${base64()}`, tlsCa, message);
+    requirePkiMessage(answer);
+    return answer;
   }
 
-  /** jscep: a nonce of the server that it has seen before is a replay, as measured. */
-  #requireFresh(senderNonce: Uint8Array): void {
+  #inspect(signerInfo: SignerInfo): void {
+    // Bouncy Castle below jscep: verifies no signature without this attribute (seize-the-dave/jscep#152, openxpki/openxpki#789).
+    if (!signerInfo.attributes.has(Oid.contentType)) {
+      throw new ClientComplaint('The content-type attribute type MUST be present whenever signed attributes are present in signed-data');
+    }
+    // jscep: a nonce of the server that it has seen before is a replay, as measured.
+    const senderNonce = requiredAttribute(signerInfo, Oid.senderNonce, Tag.octetString, 'senderNonce').octets();
     const nonce = Buffer.from(senderNonce).toString('hex');
     if (this.#serverNonces.has(nonce)) throw new ClientComplaint('This nonce has been encountered before. Possible replay attack?');
     this.#serverNonces.add(nonce);

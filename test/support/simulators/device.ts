@@ -13,9 +13,9 @@ import {
 import { parseNameString } from '../../../src/base/pki/name.ts';
 import { Oid } from '../../../src/base/pki/oids.ts';
 import { publicKeyOf } from '../../../src/base/pki/public-key.ts';
-import { findSignerCertificate, onlySigner, parseSignedData } from '../../../src/base/pki/signed-data.ts';
+import { parseSignedData } from '../../../src/base/pki/signed-data.ts';
 import { type Certificate, parseCertificate } from '../../../src/base/pki/x509.ts';
-import { type CertRep, decodeCertRep, type HttpAnswer, type SendOptions, send } from '../raw-scep-client.ts';
+import { type CertRep, type HttpAnswer, type SendOptions, send } from '../raw-scep-client.ts';
 
 /** What a management system or an administrator tells a device. */
 export interface EnrolmentRequest {
@@ -33,6 +33,14 @@ export interface EnrolmentRequest {
   privateKey?: KeyObject;
   /** PEM of what it trusts for HTTPS. */
   tlsCa?: string;
+  /** What follows an answer of PENDING; without, the device gives up at the first. */
+  retry?: Retry;
+}
+
+export interface Retry {
+  retries: number;
+  delayMs: number;
+  wait: (ms: number) => Promise<void>;
 }
 
 export interface RawExchange {
@@ -80,6 +88,14 @@ export class Wire {
     return this.keep(url, message, send(url, { ...this.#options, ...(tlsCa !== undefined && { ca: tlsCa }) }));
   }
 
+  async getCaCaps(url: string, tlsCa?: string): Promise<ReadonlySet<string>> {
+    return readCaps(await this.get(url, tlsCa));
+  }
+
+  async getCaCert(url: string, tlsCa?: string): Promise<CaCertificates> {
+    return readCaCertificates(await this.get(url, tlsCa));
+  }
+
   async post(url: string, tlsCa: string | undefined, message: Uint8Array): Promise<HttpAnswer> {
     const headers = { 'content-type': 'application/x-pki-message', 'content-length': message.length, ...this.#options.headers };
     const options = { ...this.#options, method: 'POST', headers, body: message, ...(tlsCa !== undefined && { ca: tlsCa }) };
@@ -107,19 +123,19 @@ export function alternativeNames(subjectAltNames: readonly { der: Uint8Array }[]
   return subjectAltNames.length === 0 ? [] : [subjectAltNameExtension(subjectAltNames, false)];
 }
 
-export function readCaps(answer: HttpAnswer): Set<string> {
+function readCaps(answer: HttpAnswer): Set<string> {
   requireOk(answer, 'GetCACaps');
   return new Set(String(answer.body).split(/\r?\n/));
 }
 
-export interface CaCertificates {
+interface CaCertificates {
   all: readonly Certificate[];
   /** The certificate of an RA that may be encrypted to, by its keyUsage; of a CA without an RA, its own. */
   recipient: Certificate | undefined;
 }
 
 /** RFC 8894 section 4.2.1: one certificate as x-x509-ca-cert, or RA and CA as x-x509-ca-ra-cert. */
-export function readCaCertificates(answer: HttpAnswer): CaCertificates {
+function readCaCertificates(answer: HttpAnswer): CaCertificates {
   requireOk(answer, 'GetCACert');
   const contentType = answer.headers['content-type'];
   if (contentType === 'application/x-x509-ca-cert') {
@@ -131,47 +147,23 @@ export function readCaCertificates(answer: HttpAnswer): CaCertificates {
   return { all, recipient: all.find(enciphersKeys) };
 }
 
+export interface UsableCa extends CaCertificates {
+  recipient: Certificate;
+}
+
+export function requireRecipient(ca: CaCertificates, complaint = 'GetCACert brought no certificate for key encipherment'): UsableCa {
+  const { all, recipient } = ca;
+  if (recipient === undefined) throw new ClientComplaint(complaint);
+  return { all, recipient };
+}
+
 function enciphersKeys({ extensions }: Certificate): boolean {
   const keyUsage = findExtension(extensions, Oid.keyUsage);
   return keyUsage !== undefined && parseKeyUsage(keyUsage).has(KeyUsage.keyEncipherment);
 }
 
-function requireOk({ statusCode, body }: HttpAnswer, what: string): void {
+export function requireOk({ statusCode, body }: HttpAnswer, what: string): void {
   if (statusCode !== 200) throw new ClientComplaint(`${what} was answered with HTTP ${statusCode}: ${String(body)}`);
-}
-
-/** A request that has been sent, and what its answer must match. */
-export interface SentRequest {
-  /** GetCACert's certificates: an RA may have one to sign and another to encrypt to. */
-  caCertificates: readonly Certificate[];
-  signer: KeyPair;
-  transactionID: string;
-  senderNonce: Uint8Array;
-}
-
-/**
- * The CertRep of SUCCESS: signed by a certificate of GetCACert, an answer to this very request, decrypted with its signer's key. A senderNonce
- * of the server's own, without which jscep and certmonger take no answer, must be in every one.
- */
-export function readCertRep(answer: HttpAnswer, { caCertificates, signer, transactionID, senderNonce }: SentRequest): CertRep {
-  requireOk(answer, 'PKIOperation');
-  const certRep = decode(answer.body, caCertificates, signer);
-  if (certRep.transactionID !== transactionID) throw new ClientComplaint('the answer is for another transactionID');
-  if (certRep.recipientNonce === undefined || Buffer.compare(certRep.recipientNonce, senderNonce) !== 0) {
-    throw new ClientComplaint('recipientNonce is not the senderNonce of the request');
-  }
-  if (certRep.pkiStatus === 'FAILURE') throw new EnrolmentRefused(certRep);
-  if (certRep.pkiStatus === 'PENDING') throw new ClientComplaint('the request is pending');
-  return certRep;
-}
-
-function decode(body: Uint8Array, caCertificates: readonly Certificate[], signer: KeyPair): CertRep {
-  try {
-    const ra = findSignerCertificate(onlySigner(parseSignedData(body)), caCertificates);
-    return decodeCertRep(body, ra, signer);
-  } catch (cause) {
-    throw new ClientComplaint(`the answer does not hold: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
-  }
 }
 
 /** The certificate for this key, which must have the subject that was asked for. */

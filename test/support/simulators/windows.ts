@@ -1,5 +1,5 @@
 /** Windows as Intune and NDES have it enrol: OAEP both ways, a pinned CA, Microsoft's attributes, a clock that may be hours slow. */
-import { createHash, randomBytes } from 'node:crypto';
+import { createHash, type KeyObject, randomBytes } from 'node:crypto';
 import { digests } from '../../../src/base/pki/algorithms.ts';
 import {
   bitString,
@@ -14,7 +14,6 @@ import {
 import type { KeyPair } from '../../../src/base/pki/enveloped-data.ts';
 import { type Extension, encodeExtensions } from '../../../src/base/pki/extensions.ts';
 import { Oid } from '../../../src/base/pki/oids.ts';
-import type { Certificate } from '../../../src/base/pki/x509.ts';
 import { attribute } from '../cms-parts.ts';
 import type { HttpAnswer } from '../raw-scep-client.ts';
 import {
@@ -22,13 +21,9 @@ import {
   challengePassword,
   createDevice,
   encodeCsr,
-  encodeEnvelope,
-  encodeSignedMessage,
-  encodeSignerInfo,
   extensionRequest,
   nameValuePair,
   nameValuePairs,
-  requestAttributes,
 } from '../scep-messages.ts';
 import {
   ClientComplaint,
@@ -36,13 +31,12 @@ import {
   type EnrolmentRequest,
   keyOf,
   type RawExchange,
-  readCaCertificates,
-  readCaps,
   readCertificate,
-  readCertRep,
   requestedExtensions,
+  type UsableCa,
   Wire,
 } from './device.ts';
+import { Transaction } from './transaction.ts';
 
 /** szOID_OS_VERSION and szOID_ENROLLMENT_CSP_PROVIDER (MS-WCCE section 2.2.2.7), and what is in the SID extension. */
 const microsoftOid = {
@@ -63,6 +57,8 @@ export interface WindowsOptions {
   /** Microsoft's attribute of before PKCS#9's extensionRequest. */
   olderExtensionRequest?: boolean;
   clockBehindMs?: number;
+  /** Of OAEP; SHA-1, its default, without. */
+  oaepDigest?: 'SHA-1' | 'SHA-256';
 }
 
 /** The SHA-1 thumbprint as Windows shows it. */
@@ -70,10 +66,24 @@ export function thumbprint(der: Uint8Array): string {
   return createHash('sha1').update(der).digest('hex').toUpperCase();
 }
 
+/** Windows: its two codes for HTTP that it does not like (NeySlim/ultimate-ca-manager#228, #326). */
+class WindowsWire extends Wire {
+  override async keep(url: string, message: Uint8Array | undefined, sent: Promise<HttpAnswer>): Promise<HttpAnswer> {
+    let answer: HttpAnswer;
+    try {
+      answer = await super.keep(url, message, sent);
+    } catch (cause) {
+      throw new ClientComplaint(`0x80072f78: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+    }
+    if (answer.statusCode === 404) throw new ClientComplaint('0x80190194: HTTP 404');
+    return answer;
+  }
+}
+
 export class WindowsDevice implements Device {
   readonly #options: WindowsOptions;
   // Windows: its user agent (NeySlim/ultimate-ca-manager#228); TLS 1.2 at most (SCEPman's documentation).
-  readonly #wire = new Wire({
+  readonly #wire = new WindowsWire({
     headers: { 'user-agent': 'Mozilla/4.0 (compatible; Win32; NDES client 10.0.26100.1/26100)' },
     maxVersion: 'TLSv1.2',
   });
@@ -87,41 +97,63 @@ export class WindowsDevice implements Device {
   }
 
   async enrol(request: EnrolmentRequest): Promise<KeyPair> {
+    const privateKey = await keyOf(request);
+    const now = this.#now();
+    const signer = createDevice(privateKey, { subject: request.subject, notBefore: now, notAfter: now + 7 * dayMs });
+    return this.#transact('PKCSReq', request, privateKey, signer);
+  }
+
+  /**
+   * Windows: a RenewalReq for a new key, signed with the certificate that it replaces and without a challenge, as NDES renews (OldCertificate and
+   * SignerCertificate of Microsoft's IX509SCEPEnrollment).
+   */
+  async renew(request: EnrolmentRequest, current: KeyPair): Promise<KeyPair> {
+    return this.#transact('RenewalReq', { ...request, challenge: undefined }, await keyOf(request), current);
+  }
+
+  async #transact(
+    messageType: 'PKCSReq' | 'RenewalReq',
+    request: EnrolmentRequest,
+    privateKey: KeyObject,
+    signer: KeyPair,
+  ): Promise<KeyPair> {
     const { subject, tlsCa } = request;
+    const { oaepDigest = 'SHA-1' } = this.#options;
     // Windows: appends /pkiclient.exe to whatever URL it is given (smallstep/certificates#843).
     const url = `${request.url}/pkiclient.exe`;
-    const { all, recipient } = await this.#findRecipient(url, tlsCa);
-    const privateKey = await keyOf(request);
-    const now = Date.now() - (this.#options.clockBehindMs ?? 0);
-    const signer = createDevice(privateKey, { subject, notBefore: now, notAfter: now + 7 * dayMs });
-    const attributes = { transactionID: randomBytes(20).toString('hex').toUpperCase(), senderNonce: randomBytes(16) };
-    const csr = encodeCsr({ subject, key: privateKey, attributes: this.#csrAttributes(request) });
-    // Windows: RSAES-OAEP (bcgit/bc-java#953, smallstep/certificates#1300), here with its default parameters.
-    const keyTransport = { scheme: 'OAEP', digest: digests['SHA-1'] } as const;
-    const eContent = encodeEnvelope({ content: csr, recipients: [{ certificate: recipient, keyTransport }] });
-    // Windows: its own time, up to 9 h behind while it is being set up (SCEPman's documentation).
-    const signingTime = attribute(Oid.signingTime, time(now));
-    const message = encodeSignedMessage({
-      eContent,
-      certificates: [signer.certificate],
-      signerInfos: [encodeSignerInfo({ signer, eContent, attributes: [...requestAttributes(attributes), signingTime] })],
+    const transaction = new Transaction({
+      request,
+      ca: await this.#findCa(url, tlsCa),
+      signer,
+      transactionID: randomBytes(20).toString('hex').toUpperCase(),
+      // Windows: RSAES-OAEP (bcgit/bc-java#953, smallstep/certificates#1300).
+      keyTransport: { scheme: 'OAEP', digest: digests[oaepDigest] },
+      // Windows: its own time, up to 9 h behind while it is being set up (SCEPman's documentation).
+      signedAttributes: [attribute(Oid.signingTime, time(this.#now()))],
+      send: message => this.#wire.post(`${url}?operation=PKIOperation`, tlsCa, message),
     });
-    const answer = await reach(this.#wire.post(`${url}?operation=PKIOperation`, tlsCa, message));
-    const certRep = readCertRep(answer, { caCertificates: all, signer, ...attributes });
-    // Windows: expects OAEP back (NeySlim/ultimate-ca-manager#228).
-    if (certRep.keyTransport !== 'OAEP SHA-1')
-      throw new ClientComplaint(`the answer is encrypted with ${certRep.keyTransport}, not with OAEP`);
+    const csr = encodeCsr({ subject, key: privateKey, attributes: this.#csrAttributes(request) });
+    const first = await transaction.exchange(transaction.encode(messageType, csr));
+    // Windows: GetCertInitial (IX509SCEPEnrollment's CreateRetrievePendingMessage; RetryCount and RetryDelay of the ClientCertificateInstall CSP).
+    const certRep = await transaction.settle(first, () => transaction.poll());
+    // Windows: expects OAEP back, with the digest that it used (NeySlim/ultimate-ca-manager#228).
+    if (certRep.keyTransport !== `OAEP ${oaepDigest}`)
+      throw new ClientComplaint(`the answer is encrypted with ${certRep.keyTransport}, not with OAEP ${oaepDigest}`);
     return { certificate: readCertificate(certRep, privateKey, subject), privateKey };
+  }
+
+  #now(): number {
+    return Date.now() - (this.#options.clockBehindMs ?? 0);
   }
 
   /**
    * Windows: with `message=default`, and while the CA of its profile is not among the answers again and again, with no PKIOperation
    * (NeySlim/ultimate-ca-manager#228; CAThumbprint in Microsoft's ClientCertificateInstall CSP).
    */
-  async #findRecipient(url: string, tlsCa: string | undefined): Promise<{ all: readonly Certificate[]; recipient: Certificate }> {
+  async #findCa(url: string, tlsCa: string | undefined): Promise<UsableCa> {
     for (let round = 0; round < rounds; round++) {
-      readCaps(await reach(this.#wire.get(`${url}?operation=GetCACaps&message=default`, tlsCa)));
-      const { all, recipient } = readCaCertificates(await reach(this.#wire.get(`${url}?operation=GetCACert&message=default`, tlsCa)));
+      await this.#wire.getCaCaps(`${url}?operation=GetCACaps&message=default`, tlsCa);
+      const { all, recipient } = await this.#wire.getCaCert(`${url}?operation=GetCACert&message=default`, tlsCa);
       const isPinned = all.some(({ der }) => thumbprint(der) === this.#options.caThumbprint.toUpperCase());
       if (isPinned && recipient !== undefined) return { all, recipient };
     }
@@ -152,16 +184,4 @@ export class WindowsDevice implements Device {
 function sidExtension(sid: string): Extension {
   const objectSid = contextConstructed(0, objectIdentifier(microsoftOid.objectSid), contextConstructed(0, octetString(Buffer.from(sid))));
   return { oid: Oid.microsoftSecurityIdentifier, critical: false, value: sequence(objectSid) };
-}
-
-/** Windows: its two codes for HTTP that it does not like (NeySlim/ultimate-ca-manager#228, #326). */
-async function reach(sent: Promise<HttpAnswer>): Promise<HttpAnswer> {
-  let answer: HttpAnswer;
-  try {
-    answer = await sent;
-  } catch (cause) {
-    throw new ClientComplaint(`0x80072f78: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
-  }
-  if (answer.statusCode === 404) throw new ClientComplaint('0x80190194: HTTP 404');
-  return answer;
 }
