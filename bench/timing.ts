@@ -24,7 +24,7 @@ const plantedMicros = 20;
 const again = 'valid, again';
 const planted = 'planted leak';
 type Series = TimedKind | typeof again | typeof planted;
-const series: readonly Series[] = [...timedKinds, again, planted];
+export const series: readonly Series[] = [...timedKinds, again, planted];
 
 interface Setting {
   name: string;
@@ -39,7 +39,8 @@ const settings: readonly Setting[] = (['PKCS1', 'OAEP'] as const).flatMap(scheme
 const kindPairs = timedKinds.flatMap((a, index) => timedKinds.slice(index + 1).map(b => [a, b] as const));
 const comparisons = kindPairs.length * settings.length;
 
-type Times = ReadonlyMap<Series, Float64Array>;
+/** Of each in microseconds, by rounds. */
+export type Times = ReadonlyMap<Series, Float64Array>;
 
 interface Verdict {
   setting: string;
@@ -159,7 +160,7 @@ function idle(micros: number): void {
  * the machine's, are drawn in. The threshold comes from what cannot differ: valid messages timed twice a round. Which of the two times is
  * called which is drawn at random, many times over; as large as the result may get by chance, given the number of comparisons, is the threshold.
  */
-function judge(setting: string, times: Times): Verdict {
+export function judge(setting: string, times: Times): Verdict {
   const timesOf = (name: Series) => times.get(name) ?? new Float64Array(0);
   const differences = (a: Series, b: Series) => timesOf(a).map((micros, round) => micros - (timesOf(b)[round] ?? Number.NaN));
   const self = differences('valid', again);

@@ -264,6 +264,13 @@ describe('the documents’ rules', () => {
     ]);
   });
 
+  it('repeatedInTree catches a path that stands twice, and not a name in two folders', () => {
+    const repeated = tree.replace('    b.ts', '    b.ts\n    a.ts\n    b.ts');
+    assert.deepEqual(documents.repeatedInTree(planted({ 'ARCHITECTURE.md': repeated })), [
+      'ARCHITECTURE.md names src/base/b.ts more than once',
+    ]);
+  });
+
   it('missingFromTree catches a source file without a line', () => {
     const files = planted({
       'ARCHITECTURE.md': tree,

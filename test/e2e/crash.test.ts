@@ -7,10 +7,10 @@ import { setTimeout as wait } from 'node:timers/promises';
 import type { Certificate } from '../../src/base/pki/x509.ts';
 import { killServer, makeTemporaryDirectory, readFirstStart, startServer } from '../support/command.ts';
 import { countIssuance, countStored, type DeviceRequest, Devices } from '../support/devices.ts';
+import { until } from '../support/waiting.ts';
 
 const killsMax = 20;
 const streams = 4;
-const progressTimeoutMs = 20_000;
 
 /** What the devices hold: each transaction with its certificate, and those still without an answer. */
 class Holdings {
@@ -54,11 +54,7 @@ class Holdings {
   }
 
   async until(certificatesMin: number): Promise<void> {
-    const deadline = Date.now() + progressTimeoutMs;
-    while (this.certificates.size < certificatesMin) {
-      assert.ok(Date.now() < deadline, 'the enrolments do not get on');
-      await wait(1);
-    }
+    await until(() => this.certificates.size >= certificatesMin, 'the enrolments get on', { everyMs: 1 });
   }
 }
 

@@ -4,7 +4,6 @@ import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { setTimeout as wait } from 'node:timers/promises';
 import { defaultEnrolmentPolicy } from '../../src/base/enrolment-policy.ts';
 import {
   type Ended,
@@ -16,6 +15,7 @@ import {
   type TemporaryDirectory,
 } from '../support/command.ts';
 import { approveWaiting, listWaiting, type Operated, rejectWaiting, setEnrolmentPolicy } from '../support/operator.ts';
+import { until } from '../support/waiting.ts';
 
 let directory: TemporaryDirectory;
 let server: ServerProcess;
@@ -55,7 +55,7 @@ async function certificateIn(out: string): Promise<X509Certificate> {
 }
 
 async function untilOneWaits(): Promise<void> {
-  while ((await listWaiting(operated())).length === 0) await wait(50);
+  await until(async () => (await listWaiting(operated())).length > 0, 'a request waits');
 }
 
 /** The lines before the last are what it reports of its progress. */

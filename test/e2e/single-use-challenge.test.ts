@@ -6,6 +6,7 @@ import type { Certificate } from '../../src/base/pki/x509.ts';
 import { makeTemporaryDirectory, readFirstStart, startServer } from '../support/command.ts';
 import { type DeviceAnswer, type DeviceRequest, Devices } from '../support/devices.ts';
 import { type ChallengeMaker, openChallengeMaker } from '../support/dynamic-challenges.ts';
+import { until } from '../support/waiting.ts';
 
 const requestsAtOnce = 200;
 const rounds = 50;
@@ -121,7 +122,7 @@ function momentOf(kill: number, { database }: ChallengeMaker): Moment {
         .executeTakeFirstOrThrow();
       return claimed;
     };
-    for (const before = kill; (await count()) <= before; ) await wait(1);
+    await until(async () => (await count()) > kill, 'the challenge is claimed', { everyMs: 1 });
   };
   const moments: readonly Moment[] = [
     intent,

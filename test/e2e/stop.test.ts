@@ -7,6 +7,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import type { Certificate } from '../../src/base/pki/x509.ts';
 import { makeTemporaryDirectory, readFirstStart, type ServerProcess, startServer } from '../support/command.ts';
 import { countIssuance, countStored, Devices } from '../support/devices.ts';
+import { until } from '../support/waiting.ts';
 
 const fewSecondsMs = 8000;
 
@@ -46,7 +47,7 @@ describe('A server that is stopped', () => {
       }
     };
     const streams = Array.from({ length: 8 }, stream);
-    while (received.length < 20) await wait(1);
+    await until(() => received.length >= 20, '20 certificates are received', { everyMs: 1 });
     isStopping = true;
     await stopInTime(server);
     await Promise.all(streams);

@@ -28,12 +28,15 @@ export interface ScepCircumstances {
   /** In place of the monotonic clock, in milliseconds. */
   clock?(): number;
   /** Stands between the fuzzer and the endpoint. */
-  intercept?(handle: ScepHandler, world: VectorWorld): ScepHandler;
+  intercept?: Intercept;
 }
+
+type Intercept = (handle: ScepHandler, world: VectorWorld) => ScepHandler;
 
 export class ScepRound implements Round<ScepInput> {
   readonly #world: VectorWorld;
   readonly #handle: ScepHandler;
+  readonly #intercept: Intercept;
   readonly #changes: StoreChanges;
   readonly #certificates: CertificateOracle;
   readonly #circumstances: ScepCircumstances;
@@ -44,6 +47,7 @@ export class ScepRound implements Round<ScepInput> {
     const { intercept = handle => handle } = circumstances;
     this.#world = world;
     this.#handle = intercept(world.handle, world);
+    this.#intercept = intercept;
     this.#changes = changes;
     this.#certificates = new CertificateOracle(world.database);
     this.#circumstances = circumstances;
@@ -84,7 +88,7 @@ export class ScepRound implements Round<ScepInput> {
     problems.push(...rejections.take().map(reason => `unhandled rejection ${reason}`));
     const failures = this.#world.takeFailures();
     if (failures.length > 0 && input.connector !== 'creating') problems.push('the log has a failure of the server’s own');
-    if (tookMs > slowMs && (await this.#isSlow(request, clock))) problems.push(`slower than ${slowMs} ms`);
+    if (tookMs > slowMs && (await this.#isSlow(request, clock, { wrote: changes.length > 0 }))) problems.push(`slower than ${slowMs} ms`);
     if (problems.length === 0) return { operation, ending, problems, request: {}, answer: undefined };
     const answer = {
       ending,
@@ -107,11 +111,14 @@ export class ScepRound implements Round<ScepInput> {
     await this.#changes.take();
   }
 
-  async #isSlow(request: ScepRequest, clock: () => number): Promise<boolean> {
+  /** What wrote to the store has its answer from there the second time, so each repetition has a world in which it is the first. */
+  async #isSlow(request: ScepRequest, clock: () => number, { wrote }: { wrote: boolean }): Promise<boolean> {
     let fastestMs = Number.POSITIVE_INFINITY;
     for (let left = repetitions; left > 0; left--) {
+      await using fresh = wrote ? await openVectorWorld({ workers: 'inline' }) : undefined;
+      const handle = fresh ? this.#intercept(fresh.handle, fresh) : this.#handle;
       const startedAt = clock();
-      await this.#handle(request);
+      await handle(request);
       fastestMs = Math.min(fastestMs, clock() - startedAt);
     }
     // What the repetitions did is nobody's refusal.

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { ScepResponse } from '../../src/fronts/scep/answers.ts';
-import type { ScepHandler } from '../../src/fronts/scep/handler.ts';
+import type { ScepHandler, ScepRequest } from '../../src/fronts/scep/handler.ts';
 import { seed } from '../support/pki-fixtures.ts';
 import { identity } from '../support/vector-identities.ts';
 import { connectorPath, connectorSpecs } from '../support/vector-store.ts';
@@ -104,6 +104,21 @@ describe('a round', () => {
       return answer;
     };
     assert.deepEqual((await problemsWith(insert, refusedInput())).problems, ['FAILURE, and yet: tags insert']);
+  });
+
+  it('finds an enrolment that takes long to issue, though the same again is answered at once', async () => {
+    let now = 0;
+    const slowToIssue =
+      (handle: ScepHandler, { issuance }: VectorWorld) =>
+      async (request: ScepRequest) => {
+        const before = (await issuance()).certificates.length;
+        const answer = await handle(request);
+        if ((await issuance()).certificates.length > before) now += 150;
+        return answer;
+      };
+    await using round = await ScepRound.open({ rejections: noRejections, clock: () => now, intercept: slowToIssue });
+    assert.deepEqual((await round.send(inputOf())).problems, ['slower than 100 ms']);
+    assert.deepEqual((await round.send(inputOf())).problems, []);
   });
 
   it('finds an answer that takes long each time, and no pause that comes once', async () => {

@@ -10,7 +10,8 @@ import { approveWaiting, rejectWaiting, setEnrolmentPolicy } from '../support/op
 import { requireProgram } from '../support/programs.ts';
 import { issuanceIn } from '../support/raw-scep-client.ts';
 import { type RecordingProxy, startRecordingProxy } from '../support/recording-proxy.ts';
-import { startTemporaryServer, type TemporaryServer } from '../support/temporary-server.ts';
+import { lastScepRequest, startTemporaryServer, type TemporaryServer } from '../support/temporary-server.ts';
+import { until } from '../support/waiting.ts';
 
 const skip =
   requireProgram('dbus-run-session') || requireProgram('certmonger-session') || requireProgram('getcert') || requireProgram('openssl');
@@ -56,13 +57,13 @@ for (const keyAlgorithm of ['RSA_2048', 'EC_prime256v1']) {
       const [first, { transactionID }] = [await verified('renewed'), lastMessage()];
       let second = first;
       // Within the same second certmonger writes the same CSR again, and is rightly given the same certificate.
-      await certmonger.until(async () => {
+      await until(async () => {
         const { status, stderr } = await certmonger.getcert('resubmit', '-i', 'renewed', '-w', '-v');
         assert.equal(status, 0, stderr);
         assert.equal(lastMessage().transactionID, transactionID);
         second = await verified('renewed');
         return second.serialNumber !== first.serialNumber;
-      });
+      }, 'another certificate');
       assert.deepEqual(second.publicKey.export({ format: 'jwk' }), first.publicKey.export({ format: 'jwk' }));
     });
 
@@ -86,7 +87,7 @@ for (const keyAlgorithm of ['RSA_2048', 'EC_prime256v1']) {
       assert.match(status, /status: CA_REJECTED\n/);
       // Its own words for badRequest: it does not show failInfoText.
       assert.match(status, /ca-error: Transaction either is not permitted or is not supported by server\.\n/);
-      assert.equal(server.logLines.at(-1)?.['reason'], 'The challenge password is invalid.');
+      assert.equal(lastScepRequest(server)?.['reason'], 'The challenge password is invalid.');
       assert.deepEqual(await issuanceIn(server.database), issued);
     });
   });
@@ -150,15 +151,15 @@ describe('certmonger, where an operator approves requests', { skip }, () => {
 
   async function untilStatus(id: string, pattern: RegExp): Promise<string> {
     let status = '';
-    await certmonger.until(async () => {
+    await until(async () => {
       status = await certmonger.statusOf(id);
       return pattern.test(status);
-    });
+    }, `certmonger shows ${pattern} of ${id}`);
     return status;
   }
 
   function lastHit() {
-    const { messageType, outcome, reason } = server.logLines.findLast(({ msg }) => msg === 'scep request') ?? {};
+    const { messageType, outcome, reason } = lastScepRequest(server) ?? {};
     return { messageType, outcome, reason };
   }
 

@@ -15,7 +15,7 @@ import { setEnrolmentPolicy } from '../support/operator.ts';
 import { requireProgram } from '../support/programs.ts';
 import { pemOf, RawScepClient, send } from '../support/raw-scep-client.ts';
 import { runProgram } from '../support/run-program.ts';
-import { startTemporaryServer, type TemporaryServer } from '../support/temporary-server.ts';
+import { lastScepRequest, startTemporaryServer, type TemporaryServer } from '../support/temporary-server.ts';
 
 /** More than fits into one segment of what openssl streams. */
 const names = Array.from({ length: 100 }, (_, index) => `DNS:device-${index}.printers.example.com`);
@@ -101,7 +101,7 @@ async function readAnswer(answer: Uint8Array, signer: string, issued: string): P
   await openssl(...verify, '-out', 'sealed.p7');
   const printed = await openssl('cms', '-cmsout', '-print', '-noout', '-inform', 'DER', '-in', 'answer.p7');
   const [, pkiStatus] = /\(2\.16\.840\.1\.113733\.1\.9\.3\)\s+set:\s+PRINTABLESTRING:(\d)/.exec(printed) ?? [];
-  assert.equal(pkiStatus, PkiStatus.SUCCESS, String(server.logLines.at(-1)?.['reason']));
+  assert.equal(pkiStatus, PkiStatus.SUCCESS, String(lastScepRequest(server)?.['reason']));
   const decrypt = [
     'cms',
     '-decrypt',

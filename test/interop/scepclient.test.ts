@@ -15,7 +15,7 @@ import { requireProgram } from '../support/programs.ts';
 import { decodeCertRep, issuanceIn, pemOf, RawScepClient } from '../support/raw-scep-client.ts';
 import { type Exchange, type RecordingProxy, startRecordingProxy } from '../support/recording-proxy.ts';
 import { type Ended, runProgram } from '../support/run-program.ts';
-import { startTemporaryServer, type TemporaryServer } from '../support/temporary-server.ts';
+import { lastScepRequest, startTemporaryServer, type TemporaryServer } from '../support/temporary-server.ts';
 
 const advice =
   'Unsupported algorithm: 1.3.14.3.2.7 (DES-CBC). Use AES-128-CBC or AES-256-CBC. ' +
@@ -74,7 +74,7 @@ describe('scepclient', { skip: requireProgram('scepclient') }, () => {
 
   it('leaves the same advice in the log and in the audit trail', async () => {
     await enrol();
-    assert.equal(server.logLines.at(-1)?.['reason'], advice);
+    assert.equal(lastScepRequest(server)?.['reason'], advice);
     const events = server.database.query.selectFrom('audit_events').selectAll().orderBy('event_id', 'desc');
     assert.equal((await events.executeTakeFirst())?.reason, advice);
   });

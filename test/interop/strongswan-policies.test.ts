@@ -3,13 +3,13 @@ import assert from 'node:assert/strict';
 import type { X509Certificate } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
-import { setTimeout as wait } from 'node:timers/promises';
 import { defaultEnrolmentPolicy, type EnrolmentPolicy } from '../../src/base/enrolment-policy.ts';
 import { approveWaiting, listWaiting, rejectWaiting, revoke, setEnrolmentPolicy } from '../support/operator.ts';
 import { issuanceIn, send } from '../support/raw-scep-client.ts';
 import type { Ended } from '../support/run-program.ts';
 import { requireStrongSwan, StrongSwan } from '../support/strongswan.ts';
-import { startTemporaryServer, type TemporaryServer } from '../support/temporary-server.ts';
+import { lastScepRequest, startTemporaryServer, type TemporaryServer } from '../support/temporary-server.ts';
+import { until } from '../support/waiting.ts';
 
 const skip = requireStrongSwan();
 
@@ -27,7 +27,7 @@ const stop = async () => {
 async function assertRefused(ended: Ended, failInfo: string, reason: RegExp): Promise<void> {
   assert.deepEqual([ended.status, ended.stdout.length], [1, 0]);
   assert.match(ended.stderr, new RegExp(`failInfo: +${failInfo}`));
-  assert.match(String(server.logLines.findLast(({ msg }) => msg === 'scep request')?.['reason']), reason);
+  assert.match(String(lastScepRequest(server)?.['reason']), reason);
 }
 
 const lastMessageType = () => server.logLines.findLast(({ messageType }) => messageType !== undefined)?.['messageType'];
@@ -93,7 +93,7 @@ describe('strongSwan, where an operator approves requests', { skip }, () => {
   async function polled(): Promise<void> {
     const polls = () => server.logLines.filter(({ messageType, outcome }) => messageType === '20' && outcome === 'PENDING').length;
     const before = polls();
-    while ((await listWaiting(server)).length === 0 || polls() === before) await wait(50);
+    await until(async () => (await listWaiting(server)).length > 0 && polls() > before, 'strongSwan polls for its waiting request');
   }
 
   it('polls until its request is approved, and gets its certificate', async () => {

@@ -3,14 +3,14 @@ import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { after, before, describe, it } from 'node:test';
-import { setTimeout as wait } from 'node:timers/promises';
 import { type Certificate, parseCertificate } from '../../src/base/pki/x509.ts';
 import { setEnrolmentPolicy } from '../support/operator.ts';
 import { keyUsageOf, offered } from '../support/ra-renewal.ts';
 import { issuanceIn } from '../support/raw-scep-client.ts';
 import type { Ended } from '../support/run-program.ts';
 import { requireStrongSwan, StrongSwan } from '../support/strongswan.ts';
-import { startTemporaryServer, type TemporaryServer } from '../support/temporary-server.ts';
+import { lastScepRequest, startTemporaryServer, type TemporaryServer } from '../support/temporary-server.ts';
+import { until } from '../support/waiting.ts';
 
 const skip = requireStrongSwan();
 const skipEc = requireStrongSwan({ withEc: true });
@@ -92,7 +92,7 @@ for (const keyAlgorithm of ['RSA_2048', 'EC_prime256v1']) {
       assert.equal(status, 1);
       assert.match(stderr, /failInfo: +badRequest/);
       assert.match(
-        String(server.logLines.at(-1)?.['reason']),
+        String(lastScepRequest(server)?.['reason']),
         /^Unsupported PkiOperation messageType: 17\. This connector does not renew by certificate/,
       );
       assert.deepEqual(await issuanceIn(server.database), issued);
@@ -113,7 +113,7 @@ describe('strongSwan, at a connector that has changed to two RA certificates', {
     strongSwan = resources.use(await StrongSwan.connect(server.url));
     both = findUsing(await fetchRas('one'), 'digitalSignature keyEncipherment');
     await setEnrolmentPolicy(server, { RaCertificates: 'TWO' });
-    while ((await offered(server.url)).ras.length === 1) await wait(20);
+    await until(async () => (await offered(server.url)).ras.length > 1, 'GetCACert offers two RA certificates');
     const two = await fetchRas('two');
     signing = findUsing(two, 'digitalSignature');
     decrypting = findUsing(two, 'keyEncipherment');

@@ -273,6 +273,19 @@ describe('the challenge of a request that waits', () => {
     assert.equal(await usesClaimed(), 1);
   });
 
+  it('can be used by another request once nobody decided that one in time', async () => {
+    const challenge = challengePassword(await createDynamicChallenge(server, { ExpiresInSeconds: 10 * 86_400 }));
+    const message = await held({ challenge, transactionID: 'lapses' });
+    server.advance(2 * dayMs - 60_000);
+    const used = 'The challenge password was used as often as it may be.';
+    assert.equal((await client.refusal(client.request({ challenge }))).failInfoText, used);
+    server.advance(60_000);
+    await held({ challenge, transactionID: 'takes it over' });
+    assert.equal(await usesClaimed(), 1);
+    // The first one has lost it.
+    assert.equal((await client.refusal(message)).failInfoText, used);
+  });
+
   async function usesClaimed(): Promise<number> {
     const newest = server.database.query.selectFrom('dynamic_challenges').select('uses_claimed').orderBy('created_at', 'desc');
     const row = await newest.executeTakeFirstOrThrow();

@@ -15,6 +15,7 @@ import {
   keyUsageExtension,
   subjectAltNameExtension,
 } from '../../src/base/pki/extensions.ts';
+import { parseNameString } from '../../src/base/pki/name.ts';
 import { Oid } from '../../src/base/pki/oids.ts';
 import { publicKeyOf } from '../../src/base/pki/public-key.ts';
 import { createCertificate, parseCertificate } from '../../src/base/pki/x509.ts';
@@ -46,6 +47,11 @@ after(() => server[Symbol.asyncDispose]());
 /** A SubjectPublicKeyInfo of RSA with these numbers, which OpenSSL would not make. */
 function rsaPublicKeyInfo(modulus: Uint8Array, exponent: number | Uint8Array): Uint8Array {
   return sequence(encodeAlgorithmIdentifier(Oid.rsaEncryption), bitString(sequence(integer(modulus), integer(exponent))));
+}
+
+/** As RFC 4514 has it of what it cannot show. */
+function escaped(text: string): string {
+  return Buffer.from(text).toString('hex').replace(/../g, '\\$&');
 }
 
 const oddModulus = Buffer.alloc(256, 0xc3);
@@ -237,6 +243,16 @@ describe('what a CSR asks for', () => {
       'The CSR asks for a subjectAltName of a type that devices are not given: 1.2.3.4.',
     ],
     [
+      'a user principal name with a NUL',
+      () => [subjectAltNameExtension([generalName.userPrincipalName('admin@example.com\0.test')], false)],
+      'The request is refused: a user principal name with control characters.',
+    ],
+    [
+      'a directoryName with a line break',
+      () => [subjectAltNameExtension([generalName.directory(parseNameString(`CN=${escaped('printer\n7')}`))], false)],
+      'The request is refused: a directoryName with control characters.',
+    ],
+    [
       'an ediPartyName',
       () => [subjectAltNameExtension([{ der: contextConstructed(5, utf8String('x')) }], false)],
       'The CSR asks for a subjectAltName of a type that devices are not given: ediPartyName.',
@@ -264,6 +280,15 @@ describe('what a CSR asks for', () => {
       await client.refusal(client.request({ csrParts: { subject: '' } })),
       badRequest('The CSR has neither a subject nor a subjectAltName.'),
     );
+  });
+
+  it('is refused with badRequest with a control character in its subject', async () => {
+    for (const text of ['admin\0.example.com', 'two\nlines', 'del\u007f']) {
+      assert.deepEqual(
+        await client.refusal(client.request({ csrParts: { subject: `CN=${escaped(text)}` } })),
+        badRequest('The subject of the CSR has control characters.'),
+      );
+    }
   });
 
   it('is refused with badRequest with a subject of more than 4 KB', async () => {

@@ -63,8 +63,8 @@ function assertRefused({ answer, client, transactionID }: Provoked, code: Connec
 
 describe('SCEP_COMPATIBILITY=clients', () => {
   for (const code of awsErrorCodes) {
-    const ways = Object.entries(provocations[code] ?? {});
-    if (ways.length === 0 || answered.has(code)) continue;
+    const ways = Object.entries(provocations[code]);
+    if (answered.has(code)) continue;
     it(`says "${awsErrors[code].message}" as clients understand it`, async () => {
       for (const [name, provoke] of ways) {
         try {
@@ -78,7 +78,7 @@ describe('SCEP_COMPATIBILITY=clients', () => {
 
   for (const code of answered) {
     it(`does not say "${awsErrors[code].message}"`, async () => {
-      for (const [name, provoke] of Object.entries(provocations[code] ?? {})) {
+      for (const [name, provoke] of Object.entries(provocations[code])) {
         const { answer } = await provoke(subject);
         assert.deepEqual([answer.statusCode, answer.headers['x-amzn-errortype']], [200, undefined], name);
       }

@@ -2,11 +2,11 @@
 import assert from 'node:assert/strict';
 import { get } from 'node:http';
 import { after, before, describe, it } from 'node:test';
-import { setTimeout as wait } from 'node:timers/promises';
 import { createApiClient, sharedCredentials } from '../support/api-client.ts';
 import { exchange } from '../support/raw-scep-client.ts';
 import { fetchSigned } from '../support/signed-request.ts';
 import { startTemporaryServer, type TemporaryServer } from '../support/temporary-server.ts';
+import { until } from '../support/waiting.ts';
 
 const VpcEndpointId = 'vpce-0123456789abcdef0';
 const host = 'scep.plant.example:9443';
@@ -22,11 +22,9 @@ before(async () => {
   const request = { method: 'POST', url: `${server.apiUrl}/connectors`, body };
   const response = await fetchSigned(request, { credentials, region: 'us-east-1' });
   const { ConnectorArn } = (await response.json()) as { ConnectorArn: string };
-  let Endpoint: string | undefined;
-  while (Endpoint === undefined) {
-    ({ Endpoint } = (await client.getConnector({ ConnectorArn }).promise()).Connector ?? {});
-    await wait(20);
-  }
+  const endpoint = async () => (await client.getConnector({ ConnectorArn }).promise()).Connector?.Endpoint;
+  await until(async () => (await endpoint()) !== undefined, 'the connector has an endpoint');
+  const Endpoint = (await endpoint()) ?? '';
   assert.ok(Endpoint.startsWith(`https://${host}/000000000000-`), Endpoint);
   path = new URL(Endpoint).pathname;
 });

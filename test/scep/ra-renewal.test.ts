@@ -4,16 +4,17 @@ import { after, before, describe, it } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
 import { findConnectorById, updateEnrolmentPolicy } from '../../src/backends/store/connectors.ts';
 import { insertRaKey, listRaKeys } from '../../src/backends/store/ra-keys.ts';
-import { defaultEnrolmentPolicy } from '../../src/base/enrolment-policy.ts';
+import { defaultEnrolmentPolicy, type EnrolmentPolicy } from '../../src/base/enrolment-policy.ts';
 import { formatName } from '../../src/base/pki/name.ts';
 import { identifies, onlySigner, parseSignedData } from '../../src/base/pki/signed-data.ts';
-import { type Certificate, verifyCertificateSignature } from '../../src/base/pki/x509.ts';
+import { type Certificate, parseCertificate, verifyCertificateSignature } from '../../src/base/pki/x509.ts';
 import { realSystem } from '../../src/base/system.ts';
 import { examine } from '../../src/client/doctor.ts';
 import { enroll } from '../../src/client/enroll.ts';
 import { dueAt, keyUsageOf, lastingDevice, offered, renewalEvents } from '../support/ra-renewal.ts';
 import { decodeCertRep, issuedBy, RawScepClient, send } from '../support/raw-scep-client.ts';
 import { startTemporaryServer, type TemporaryServer } from '../support/temporary-server.ts';
+import { until } from '../support/waiting.ts';
 
 const minuteMs = 60_000;
 const dayMs = 86_400_000;
@@ -176,7 +177,8 @@ describe('a connector whose RA keys have all expired', () => {
       await setAuthority('DISABLED');
       setClock(first.notAfter + dayMs);
     });
-    while ((await renewalEvents(server.database, server.connectorId)).length === 0) await wait(20);
+    const hasTried = async () => (await renewalEvents(server.database, server.connectorId)).length > 0;
+    await until(hasTried, 'the renewal of the RA keys is tried');
     await setAuthority('ACTIVE');
     const { statusCode, headers, body } = await send(`${server.url}?operation=GetCACert`);
     assert.deepEqual([statusCode, headers['retry-after']], [503, '30']);
@@ -239,10 +241,12 @@ describe('a connector by whose policy there are two RA certificates', () => {
 
   /** As PutEnrolmentPolicy does. */
   async function setPolicy(RaCertificates: 'ONE' | 'TWO'): Promise<void> {
-    const enrolmentPolicy = JSON.stringify({ ...defaultEnrolmentPolicy, RaCertificates });
-    await server.restart(async () => {
-      await updateEnrolmentPolicy(server.database.query, server.connectorId, { enrolmentPolicy, isRaDue: true, updatedAt: Date.now() });
-    });
+    await server.restart(() => storePolicy({ RaCertificates }, true));
+  }
+
+  async function storePolicy(change: Partial<EnrolmentPolicy>, isRaDue: boolean): Promise<void> {
+    const enrolmentPolicy = JSON.stringify({ ...defaultEnrolmentPolicy, ...change });
+    await updateEnrolmentPolicy(server.database.query, server.connectorId, { enrolmentPolicy, isRaDue, updatedAt: Date.now() });
   }
 
   it('offers the one that signs, then the one that decrypts, then the CA', async () => {
@@ -279,6 +283,13 @@ describe('a connector by whose policy there are two RA certificates', () => {
 
   it('still answers the client that knows the one from before, with the one from before', async () => {
     await one.enrol();
+  });
+
+  it('shows the one that decrypts where the policy has come to show one alone, until there is one for both', async () => {
+    await storePolicy({ GetCaCert: 'RA_CERTIFICATE' }, false);
+    const { body } = await send(`${server.url}?operation=GetCACert`);
+    assert.deepEqual(parseCertificate(body).der, two[1]?.der);
+    await storePolicy({ RaCertificates: 'TWO' }, false);
   });
 
   it('has one again when the policy says so, and both generations of before still answer', async () => {

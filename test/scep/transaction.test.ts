@@ -5,7 +5,9 @@ import { after, before, describe, it } from 'node:test';
 import { insertCertificate } from '../../src/backends/store/certificates.ts';
 import { deleteChallengesOf } from '../../src/backends/store/challenges.ts';
 import { insertTransaction } from '../../src/backends/store/transactions.ts';
+import { defaultEnrolmentPolicy } from '../../src/base/enrolment-policy.ts';
 import { parseSignedData } from '../../src/base/pki/signed-data.ts';
+import { revoke, setEnrolmentPolicy } from '../support/operator.ts';
 import { rsaKey } from '../support/pki-fixtures.ts';
 import { issuanceIn, issuedBy, RawScepClient, send } from '../support/raw-scep-client.ts';
 import { challengePassword, createDevice, nameValuePair, nameValuePairs } from '../support/scep-messages.ts';
@@ -109,6 +111,17 @@ describe('the same transaction', () => {
     assert.equal((await ownClient.refusal(message)).failInfoText, 'The challenge password is invalid.');
   });
 
+  it('brings a revoked certificate to nobody, nor another in its place', async () => {
+    const message = client.request({ transactionID: 'revoked since' });
+    const { serialNumber } = issuedBy(await client.exchange(message));
+    await revoke(server, serialNumber);
+    assert.deepEqual(await client.refusal(message), {
+      failInfo: 'badRequest',
+      failInfoText: 'The certificate of this request is revoked. Make a new key to enrol again.',
+    });
+    await client.enrol();
+  });
+
   it('may succeed after a refusal', async () => {
     const transactionID = 'refused at first';
     await client.refusal(client.request({ transactionID, csrParts: { attributes: [] } }));
@@ -142,7 +155,7 @@ describe('a transaction that a crash left between the intent and the certificate
   const sha256 = (octets: Uint8Array) => createHash('sha256').update(octets).digest('hex');
 
   /** The rows that `Certificates.issue` commits before it signs. */
-  async function leaveIntent(csr: Uint8Array): Promise<void> {
+  async function leaveIntent(csr: Uint8Array, serial = serialNumber): Promise<void> {
     const { query } = server.database;
     const { ca_id } = await query.selectFrom('certificate_authorities').select('ca_id').executeTakeFirstOrThrow();
     const ids = { certificate_id: randomUUID(), transaction_row_id: randomUUID() };
@@ -162,7 +175,7 @@ describe('a transaction that a crash left between the intent and the certificate
       account_id: accountId,
       region: 'us-east-1',
       ca_id,
-      serial_number: serialNumber,
+      serial_number: serial,
       connector_id: server.connectorId,
       kind: 'DEVICE',
       subject: 'CN=printer-7,O=Example',
@@ -225,5 +238,20 @@ describe('a transaction that a crash left between the intent and the certificate
         },
       ],
     );
+  });
+
+  it('is given up when the policy does not allow any more what was begun', async () => {
+    const policyAllows = (RsaBitsMin: number) => setEnrolmentPolicy(server, { Keys: { ...defaultEnrolmentPolicy.Keys, RsaBitsMin } });
+    const csr = client.csr({ csrParts: { subject: 'CN=not any more' } });
+    const message = client.request({ transactionID, csr });
+    const leftSerialNumber = 'ff'.repeat(16);
+    await leaveIntent(csr, leftSerialNumber);
+    await policyAllows(3072);
+    const { pkiStatus, failInfo } = await client.exchange(message);
+    assert.deepEqual([pkiStatus, failInfo], ['FAILURE', 'badAlg']);
+    const { query } = server.database;
+    assert.deepEqual(await query.selectFrom('certificates').select('kind').where('serial_number', '=', leftSerialNumber).execute(), []);
+    await policyAllows(2048);
+    assert.notEqual(issuedBy(await client.exchange(message)).serialNumber.toLowerCase(), leftSerialNumber);
   });
 });

@@ -8,6 +8,7 @@ import { failureLimits } from '../../src/service/failure-limits.ts';
 import { createApiClient } from '../support/api-client.ts';
 import { pemOf, RawScepClient, send } from '../support/raw-scep-client.ts';
 import { challengePassword } from '../support/scep-messages.ts';
+import { requireSourceAddress } from '../support/source-address.ts';
 import { accountId, startTemporaryServer, type TemporaryServer } from '../support/temporary-server.ts';
 
 const proxy = '127.0.0.8';
@@ -41,7 +42,7 @@ async function sourcesOf(work: () => Promise<unknown>): Promise<{ log: unknown[]
   return { log, audit: added.map(({ source }) => source) };
 }
 
-describe('F.24: X-Forwarded-For', () => {
+describe('F.24: X-Forwarded-For', { skip: await requireSourceAddress(proxy) }, () => {
   for (const listener of ['url', 'tlsUrl'] as const) {
     it(`from a trusted proxy says the source, over ${listener === 'url' ? 'HTTP' : 'HTTPS'}`, async () => {
       const { log, audit } = await sourcesOf(() => post(client.request(), proxy, `1.1.1.1, ${device}, 10.1.2.3`, server[listener]));

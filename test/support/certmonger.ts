@@ -10,8 +10,7 @@ import { createInterface } from 'node:readline';
 import { encodePem } from '../../src/base/pki/pem.ts';
 import { findProgram } from './programs.ts';
 import { type Ended, runProgram } from './run-program.ts';
-
-const startsWithinMs = 20_000;
+import { until } from './waiting.ts';
 
 /** certmonger on a message bus of its own, with nothing of this user's or this machine's. */
 export class Certmonger implements AsyncDisposable {
@@ -41,7 +40,7 @@ export class Certmonger implements AsyncDisposable {
     };
     await using starting = new AsyncDisposableStack();
     const certmonger = starting.use(new Certmonger(directory, { ...env, DBUS_SESSION_BUS_ADDRESS: line.slice(space + 1) }, stop));
-    await certmonger.until(async () => (await certmonger.getcert('list-cas')).status === 0);
+    await until(async () => (await certmonger.getcert('list-cas')).status === 0, 'certmonger answers');
     starting.move();
     return certmonger;
   }
@@ -56,19 +55,12 @@ export class Certmonger implements AsyncDisposable {
     return runProgram('getcert', [command, '-s', ...args], { cwd: this.directory, env: this.#env });
   }
 
-  async until(isDone: () => Promise<boolean>): Promise<void> {
-    const giveUpAt = Date.now() + startsWithinMs;
-    while (!(await isDone())) {
-      assert.ok(Date.now() < giveUpAt, 'certmonger does not get there');
-      await new Promise(resolve => void setTimeout(resolve, 100));
-    }
-  }
-
   /** Makes the server at this URL known as `lab`. */
   async addCa(url: string): Promise<void> {
     await this.getcert('add-scep-ca', '-c', 'lab', '-u', url);
     // It has then fetched GetCACert and GetCACaps.
-    await this.until(async () => /thumbprint/.test((await this.getcert('list-cas', '-c', 'lab')).stdout.toString()));
+    const hasFetched = async () => /thumbprint/.test((await this.getcert('list-cas', '-c', 'lab')).stdout.toString());
+    await until(hasFetched, 'certmonger knows the CA');
   }
 
   pathOf(file: string): string {

@@ -6,9 +6,9 @@ import { certificateAuthorityArn, connectorArn } from '../../src/base/resources.
 import { createApiClient, sharedCredentials } from './api-client.ts';
 import { fetchSigned } from './signed-request.ts';
 import { accountId, type TemporaryServer } from './temporary-server.ts';
+import { until } from './waiting.ts';
 
 const region = 'us-east-1';
-const activeWithinMs = 10_000;
 const base = '/scep-connector/v1';
 const perPage = 100;
 
@@ -106,12 +106,9 @@ export async function createConnector(
   const api = createApiClient(server.apiUrl, server.credentialsFile);
   const CertificateAuthorityArn = authorityArn ?? (await findAuthorityArn(server));
   const { ConnectorArn = '' } = await api.createConnector({ CertificateAuthorityArn }).promise();
-  const giveUpAt = Date.now() + activeWithinMs;
-  let connector = (await api.getConnector({ ConnectorArn }).promise()).Connector;
-  while (connector?.Status === 'CREATING' && Date.now() < giveUpAt) {
-    await new Promise(resolve => void setTimeout(resolve, 20));
-    connector = (await api.getConnector({ ConnectorArn }).promise()).Connector;
-  }
+  const find = async () => (await api.getConnector({ ConnectorArn }).promise()).Connector;
+  await until(async () => (await find())?.Status !== 'CREATING', 'the connector is made');
+  const connector = await find();
   assert.equal(connector?.Status, 'ACTIVE');
   const { Challenge } = await api.createChallenge({ ConnectorArn }).promise();
   return {

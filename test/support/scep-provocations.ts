@@ -4,8 +4,9 @@ import { mock } from 'node:test';
 import { contentCiphers, digests } from '../../src/base/pki/algorithms.ts';
 import { objectIdentifier, sequence } from '../../src/base/pki/der.ts';
 import type { ConnectorStatus } from '../../src/base/resources.ts';
-import type { ConnectorErrorCode } from '../../src/base/scep.ts';
+import { type ConnectorError, type ConnectorErrorCode, failure } from '../../src/base/scep.ts';
 import { type Task, WorkerPool } from '../../src/base/worker-pool.ts';
+import { Authorisations } from '../../src/service/authorisations.ts';
 import { ecKey, rsaKey } from './pki-fixtures.ts';
 import { exchange, type HttpAnswer, RawScepClient, type RequestParts, send } from './raw-scep-client.ts';
 import {
@@ -18,9 +19,9 @@ import {
 } from './scep-messages.ts';
 import { Subject } from './scep-subject.ts';
 import { accountId } from './temporary-server.ts';
+import { until } from './waiting.ts';
 
 const dayMs = 24 * 60 * 60_000;
-const activeWithinMs = 10_000;
 
 /** The answer to a provocation, and of a pkiMessage whose it was. */
 export interface Provoked {
@@ -200,9 +201,7 @@ const nineYearsLater = (provoke: Provoke): Provoke => {
     server.advance(9.5 * 365 * dayMs);
     // The start renews what ran out meanwhile, such as the RA key.
     await server.restart();
-    const giveUpAt = Date.now() + activeWithinMs;
-    const isOut = async () => (await send(`${server.url}?operation=GetCACert`)).statusCode === 503;
-    while ((await isOut()) && Date.now() < giveUpAt) await new Promise(resolve => void setTimeout(resolve, 20));
+    await until(async () => (await send(`${server.url}?operation=GetCACert`)).statusCode !== 503, 'the connector has an RA key again');
     const now = env['SCEP_COMPATIBILITY'] === 'aws' ? client : await RawScepClient.connect(server);
     return provoke(new Subject(server, now, env));
   };
@@ -216,8 +215,23 @@ const getting =
 const otherUuid = '00000000-0000-4000-8000-000000000000';
 const twice = (client: RawScepClient) => [1, 2].map(() => challengePassword(client.endpoint.challengePassword));
 
-/** Under each error what provokes it, by a name. The three that only Intune can cause are not among them: this version does not ask it. */
-export const provocations: Readonly<Partial<Record<ConnectorErrorCode, Readonly<Record<string, Provoke>>>>> = {
+/** What only Intune can find. This version does not ask it, so its verdict is put where it will come from; all else is real. */
+const ofIntune =
+  (error: ConnectorError): Provoke =>
+  async subject => {
+    const client = await subject.connectIntune();
+    const verdict = mock.method(Authorisations.prototype, 'authorise', async () => failure('badRequest', 'The verdict of Intune.', error));
+    try {
+      return await post(client);
+    } finally {
+      verdict.mock.restore();
+    }
+  };
+
+export const errorsOfIntune: readonly ConnectorErrorCode[] = ['azureActionDenied', 'azureApplicationNotFound', 'intuneValidationFailed'];
+
+/** Under each error what provokes it, by a name. */
+export const provocations: Readonly<Record<ConnectorErrorCode, Readonly<Record<string, Provoke>>>> = {
   issuanceLimitExceeded: {
     "more certificates than an account's rate": apart({ SCEP_RATE_ISSUE_CERTIFICATE: '1' }, untilRefused(enrolling, 150)),
   },
@@ -283,6 +297,9 @@ export const provocations: Readonly<Partial<Record<ConnectorErrorCode, Readonly<
     'two passwords': request(client => ({ csrParts: { attributes: twice(client) } })),
   },
   noAzureAccess: { 'PKCSReq to a connector for Intune': async subject => post(await subject.connectIntune()) },
+  azureActionDenied: { 'an action that Azure denies': ofIntune({ code: 'azureActionDenied', detail: 'scep_challenge_provider' }) },
+  azureApplicationNotFound: { 'an application that Azure does not know': ofIntune({ code: 'azureApplicationNotFound' }) },
+  intuneValidationFailed: { 'a CSR that Intune refuses': ofIntune({ code: 'intuneValidationFailed', detail: 'SubjectNameMismatch' }) },
   unsupportedMessageTypeNumber: {
     'RenewalReq (17)': request(() => ({ messageType: '17' })),
     'UpdateReq (18)': request(() => ({ messageType: '18' })),

@@ -9,9 +9,9 @@ import { type ConnectorStatus, connectorArn } from '../../src/base/resources.ts'
 import { createApiClient, sharedCredentials } from './api-client.ts';
 import { type HttpAnswer, RawScepClient, send } from './raw-scep-client.ts';
 import { accountId, startTemporaryServer, type TemporaryServer } from './temporary-server.ts';
+import { until } from './waiting.ts';
 
 const region = 'us-east-1';
-const activeWithinMs = 10_000;
 
 export class Subject {
   readonly server: TemporaryServer;
@@ -75,12 +75,8 @@ export class Subject {
     const created = { CertificateAuthorityArn: await this.authorityArn(), MobileDeviceManagement: { Intune } };
     const { ConnectorArn = '' } = await this.api.createConnector(created).promise();
     const find = async () => (await this.api.getConnector({ ConnectorArn }).promise()).Connector;
-    const giveUpAt = Date.now() + activeWithinMs;
-    let connector = await find();
-    while (connector?.Status === 'CREATING' && Date.now() < giveUpAt) {
-      await new Promise(resolve => void setTimeout(resolve, 20));
-      connector = await find();
-    }
+    await until(async () => (await find())?.Status !== 'CREATING', 'the connector is made');
+    const connector = await find();
     assert.deepEqual([connector?.Type, connector?.Status], ['INTUNE', 'ACTIVE']);
     const url = new URL(new URL(connector?.Endpoint ?? '').pathname, this.server.url).href;
     // In life it is a blob that Intune has encrypted.

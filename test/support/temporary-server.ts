@@ -40,18 +40,31 @@ export interface TemporaryServer extends AsyncDisposable {
   restart(meanwhile?: () => Promise<void>): Promise<void>;
 }
 
+/** The log's line of the last SCEP request: the workers write lines of their own, at any time. */
+export function lastScepRequest({ logLines }: Pick<TemporaryServer, 'logLines'>): LogLine | undefined {
+  return logLines.findLast(({ msg }) => msg === 'scep request');
+}
+
 export interface TemporaryServerOptions {
   /** Settings in place of the test's own, for example SCEP_CA_KEY_ALGORITHM. */
   env?: Record<string, string>;
+  /** In place of the real clock. */
+  now?: () => number;
 }
 
-export async function startTemporaryServer({ env = {} }: TemporaryServerOptions = {}): Promise<TemporaryServer> {
+/** A clock that stands still: however slow the machine is, no token comes and no failure is forgotten until the test moves it. */
+export function stoppedClock(): () => number {
+  const stoppedAt = realSystem.now();
+  return () => stoppedAt;
+}
+
+export async function startTemporaryServer({ env = {}, now = realSystem.now }: TemporaryServerOptions = {}): Promise<TemporaryServer> {
   await using starting = new AsyncDisposableStack();
   const dataDir = starting.adopt(await mkdtemp(join(tmpdir(), 'scep-server-')), path => rm(path, { recursive: true }));
   const logLines: LogLine[] = [];
   const log: Logger = pino({ level: 'trace' }, { write: line => void logLines.push(JSON.parse(line)) });
   let clockOffsetMs = 0;
-  const system: System = { ...realSystem, now: () => realSystem.now() + clockOffsetMs };
+  const system: System = { ...realSystem, now: () => now() + clockOffsetMs };
   const { config, secrets } = parseConfig({
     SCEP_DATA_DIR: dataDir,
     SCEP_API_LISTEN: '127.0.0.1:0',

@@ -19,6 +19,13 @@ export function missingFromRepository(files: Files): string[] {
   return missing.map(path => `ARCHITECTURE.md names ${path}, which does not exist`);
 }
 
+/** No path stands twice in the tree. */
+export function repeatedInTree(files: Files): string[] {
+  const paths = treePaths(files);
+  const repeated = paths.filter((path, index) => paths.indexOf(path) < index);
+  return repeated.map(path => `ARCHITECTURE.md names ${path} more than once`);
+}
+
 /** Every source file has its line in the tree, or lies in a folder that the tree names without going into it. */
 export function missingFromTree(files: Files): string[] {
   const named = treePaths(files);

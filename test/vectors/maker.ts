@@ -22,7 +22,7 @@ import { type ConnectorName, connectorSpecs } from '../support/vector-store.ts';
 
 /** A vector as it is written down; what is left out is a PKCSReq by POST to the connector `default`. */
 export interface Draft {
-  /** What it stands for. */
+  /** What it stands for; numbers are those of docs/scep-conformance.md (B) and docs/scep-attacks.md (F). */
   stands: string;
   expect: Expectation;
   reason?: string | undefined;

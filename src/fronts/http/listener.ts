@@ -113,7 +113,10 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
     else refusedRequests.add(request.raw, request.raw.socket.destroyed ? undefined : statusCode);
     return send(reply, options.encodeError(statusCode));
   });
-  const answer = async (request: FastifyRequest, reply: FastifyReply) => send(reply, await options.handle(toHttpRequest(request)));
+  const answer = async (request: FastifyRequest, reply: FastifyReply) => {
+    underWay.hand(request.raw);
+    return send(reply, await options.handle(toHttpRequest(request)));
+  };
   app.all('/', answer);
   app.setNotFoundHandler(answer);
   app.server.maxConnections = listenerLimits.connectionsMax;
@@ -145,6 +148,8 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
 /** The requests that are not answered yet, by their connections. */
 class RequestsUnderWay {
   readonly #requests = new Map<Socket, Set<IncomingMessage>>();
+  /** The handler has them: fastify reads no body of GET, so that what comes of one may still turn out to be no HTTP. */
+  readonly #handed = new WeakSet<IncomingMessage>();
   readonly #ending = new Set<Socket>();
 
   add(request: IncomingMessage, response: ServerResponse): void {
@@ -155,13 +160,17 @@ class RequestsUnderWay {
       requests.delete(request);
       if (requests.size === 0) this.#requests.delete(socket);
       // A request that has not come in whole by now never will.
-      if (!isAnswering(requests) && this.#ending.delete(socket)) socket.end();
+      if (!this.#isAnswering(requests) && this.#ending.delete(socket)) socket.end();
     });
+  }
+
+  hand(request: IncomingMessage): void {
+    this.#handed.add(request);
   }
 
   /** Whether there is one, after whose answer the connection then ends. */
   endAfter(socket: Socket): boolean {
-    const isOneAnswered = isAnswering(this.#requests.get(socket) ?? []);
+    const isOneAnswered = this.#isAnswering(this.#requests.get(socket) ?? []);
     if (isOneAnswered) this.#ending.add(socket);
     return isOneAnswered;
   }
@@ -170,10 +179,10 @@ class RequestsUnderWay {
   findIncomplete(socket: Socket): IncomingMessage | undefined {
     return [...(this.#requests.get(socket) ?? [])].find(({ complete }) => !complete);
   }
-}
 
-function isAnswering(requests: Iterable<IncomingMessage>): boolean {
-  return [...requests].some(({ complete }) => complete);
+  #isAnswering(requests: Iterable<IncomingMessage>): boolean {
+    return [...requests].some(request => request.complete || this.#handed.has(request));
+  }
 }
 
 function createApp(

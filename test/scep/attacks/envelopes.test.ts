@@ -24,7 +24,7 @@ import { attribute, encryptBlock, encryption, encryptKey, envelope, recipientInf
 import { rsaKey } from '../../support/pki-fixtures.ts';
 import { exchange, issuanceIn, issuedBy, RawScepClient, send } from '../../support/raw-scep-client.ts';
 import { createDevice, withFlippedOctet } from '../../support/scep-messages.ts';
-import { startTemporaryServer, type TemporaryServer } from '../../support/temporary-server.ts';
+import { startTemporaryServer, stoppedClock, type TemporaryServer } from '../../support/temporary-server.ts';
 
 const undecodable = 'The request could not be decoded. Please send a valid SCEP request.';
 const blockBytes = 16;
@@ -82,7 +82,7 @@ describe('F.1: an oracle in the padding of the wrapped content key', () => {
   });
 
   it('is no way to try on: after a hundred failures its source waits, and so does a right request from there', async () => {
-    await using own = await startTemporaryServer();
+    await using own = await startTemporaryServer({ now: stoppedClock() });
     const guesser = await RawScepClient.connect(own);
     const { failuresMax, forgetMs } = failureLimits.decryption.source;
     for (let count = 0; count < failuresMax; count++) {

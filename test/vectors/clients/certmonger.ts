@@ -6,13 +6,15 @@ import { Certmonger } from '../../support/certmonger.ts';
 import { type IdentityName, identity } from '../../support/vector-identities.ts';
 import type { ConnectorName } from '../../support/vector-store.ts';
 import type { VectorWorld } from '../../support/vector-world.ts';
+import { until } from '../../support/waiting.ts';
 import { Capture, type Expected, success, tripleDes, wrongPassword } from './capture.ts';
 
 /** certmonger that knows the connector's CA. */
 async function openCertmonger(capture: Capture): Promise<Certmonger> {
   const certmonger = await Certmonger.start();
   await certmonger.getcert('add-scep-ca', '-c', 'lab', '-u', capture.url);
-  await certmonger.until(async () => /thumbprint/.test((await certmonger.getcert('list-cas', '-c', 'lab')).stdout.toString()));
+  const hasFetched = async () => /thumbprint/.test((await certmonger.getcert('list-cas', '-c', 'lab')).stdout.toString());
+  await until(hasFetched, 'certmonger knows the CA');
   return certmonger;
 }
 

@@ -53,7 +53,7 @@ export async function captureOpenssl(): Promise<void> {
     for (const [name, mask] of opensslStringMasks) {
       await write('csr', await request(mask));
       const envelope = await openssl('cms', '-encrypt', ...encrypt, '-aes128', 'ra.crt');
-      keep(`challenge-${name}`, `openssl req, F.x: ${name} challenge; signed by capture.ts`, signed(envelope), success);
+      keep(`challenge-${name}`, `openssl req, ${name} challenge; signed by capture.ts`, signed(envelope), success);
     }
     await write('csr', await request('default'));
     const envelope = await openssl('cms', '-encrypt', ...encrypt, '-aes128', 'ra.crt');

@@ -47,7 +47,7 @@ export const algorithms: Drafts = {
   'aes-256-sha256': taken('AES-256-CBC', 'SHA-256'),
   'aes-256-sha512': taken('AES-256-CBC', 'SHA-512'),
   'signature-names-its-digest': {
-    stands: 'C.5: sha256WithRSAEncryption as signatureAlgorithm',
+    stands: 'sha256WithRSAEncryption as signatureAlgorithm',
     ...success,
     make: maker => maker.request({ signing: { signatureAlgorithm: encodeAlgorithmIdentifier('1.2.840.113549.1.1.11') } }),
   },

@@ -19,7 +19,7 @@ export const approval: Drafts = {
     make: maker => maker.request({ transactionID }),
   },
   'waits-still': {
-    stands: 'A.6: the same message again, as scepclient polls',
+    stands: 'the same message again, as scepclient polls',
     connector: 'approval',
     after: 'approval/waits',
     seed: 'approval/waits',

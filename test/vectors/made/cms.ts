@@ -45,7 +45,7 @@ export const cms: Drafts = {
   whole: { stands: 'a PKCSReq with nothing wrong', ...success, make: maker => maker.request() },
 
   'two-signer-infos': {
-    stands: 'F.x: two SignerInfos, by two keys',
+    stands: 'negative test: two SignerInfos, by two keys',
     ...oneSigner,
     make(maker) {
       const eContent = maker.envelope(maker.csr());
@@ -59,7 +59,7 @@ export const cms: Drafts = {
     },
   },
   'same-signer-info-twice': {
-    stands: 'F.x: two SignerInfos, the same twice',
+    stands: 'negative test: two SignerInfos, the same twice',
     ...oneSigner,
     make(maker) {
       const eContent = maker.envelope(maker.csr());
@@ -75,12 +75,12 @@ export const cms: Drafts = {
   },
 
   'transactionID-twice': {
-    stands: 'F.x: duplicate transactionID attribute',
+    stands: 'negative test: duplicate transactionID attribute',
     ...twice(Oid.transactionID),
     make: maker => maker.request({ signedAttributes: [attribute(Oid.transactionID, printableString('another'))] }),
   },
   'transactionID-of-two-values': {
-    stands: 'F.x: duplicate transactionID, as two values of one attribute',
+    stands: 'negative test: duplicate transactionID, as two values of one attribute',
     ...unreadable('transactionID is not one value'),
     make: maker =>
       withAttributes(maker, (required, [, ...rest]) => [
@@ -100,12 +100,12 @@ export const cms: Drafts = {
     make: maker => maker.request({ signedAttributes: [attribute(Oid.senderNonce, octetString(maker.random(16)))] }),
   },
   'messageDigest-twice': {
-    stands: 'F.x: messageDigest twice',
+    stands: 'negative test: messageDigest twice',
     ...twice(Oid.messageDigest),
     make: maker => maker.request({ signedAttributes: [attribute(Oid.messageDigest, octetString(maker.random(32)))] }),
   },
   'messageDigest-of-two-values': {
-    stands: 'F.x: messageDigest twice, as two values of one attribute',
+    stands: 'negative test: messageDigest twice, as two values of one attribute',
     ...refused('badRequest', 'The request is refused: messageDigest is not one value of its type.'),
     make(maker) {
       const eContent = maker.envelope(maker.csr());
@@ -153,7 +153,7 @@ export const cms: Drafts = {
       ]),
   },
   'without-signedAttrs': {
-    stands: 'F.x: signedAttrs absent, the signature is over the content',
+    stands: 'negative test: signedAttrs absent, the signature is over the content',
     ...unreadable('a SignerInfo without signedAttrs'),
     make(maker) {
       const eContent = maker.envelope(maker.csr());
@@ -189,12 +189,12 @@ export const cms: Drafts = {
     },
   },
   'attributes-unsorted': {
-    stands: 'section 0.3: signedAttrs that are not in DER’s order, signed over the bytes as sent',
+    stands: 'signedAttrs that are not in DER’s order, signed over the bytes as sent',
     ...success,
     make: maker => withAttributes(maker, (required, scep) => [...scep, ...required].toReversed()),
   },
   'attributes-unknown': {
-    stands: 'B: randomNonce and an unknown attribute, as in the RFC’s own samples',
+    stands: 'randomNonce and an unknown attribute, as in the RFC’s own samples',
     ...success,
     make: maker =>
       maker.request({
@@ -205,7 +205,7 @@ export const cms: Drafts = {
       }),
   },
   'signingTime-long-ago': {
-    stands: 'section 0.18: a signingTime of 2001, which is not checked',
+    stands: 'a signingTime of 2001, which is not checked',
     ...success,
     make: maker => maker.request({ signedAttributes: [attribute(Oid.signingTime, tlv(0x17, Buffer.from('010101000000Z')))] }),
   },
@@ -217,12 +217,12 @@ export const cms: Drafts = {
   },
 
   'eContentType-envelopedData': {
-    stands: 'F.x: eContentType ≠ data (id-envelopedData)',
+    stands: 'negative test: eContentType ≠ data (id-envelopedData)',
     ...refused('badRequest', 'The request is refused: eContentType is not id-data.'),
     make: maker => withSignedData(maker, { eContentType: Oid.envelopedData }),
   },
   'eContentType-signedAttrs-agree': {
-    stands: 'F.x: eContentType ≠ data (1.2.3.4), and contentType says so too',
+    stands: 'negative test: eContentType ≠ data (1.2.3.4), and contentType says so too',
     ...refused('badRequest', 'The request is refused: eContentType is not id-data.'),
     make(maker) {
       const eContent = maker.envelope(maker.csr());
@@ -234,17 +234,17 @@ export const cms: Drafts = {
   },
 
   'signature-flipped': {
-    stands: 'B: a wrong CMS signature',
+    stands: 'a wrong CMS signature',
     ...notHeld,
     make: maker => withFlippedOctet(maker.request(), -1),
   },
   'signed-by-another-key': {
-    stands: 'B: signed by another key than the certificate’s',
+    stands: 'signed by another key than the certificate’s',
     ...notHeld,
     make: maker => maker.request({ signing: { signer: { certificate: device.certificate, privateKey: maker.key('device-2') } } }),
   },
   'transactionID-changed': {
-    stands: 'B: a transactionID that was changed on the way',
+    stands: 'a transactionID that was changed on the way',
     ...notHeld,
     make(maker) {
       const whole = Buffer.from(maker.request({ transactionID: 'AAAABBBBCCCCDDDD' }));
@@ -252,7 +252,7 @@ export const cms: Drafts = {
     },
   },
   'content-changed': {
-    stands: 'B: a content that was changed on the way',
+    stands: 'a content that was changed on the way',
     ...refused('badMessageCheck', 'The request is refused: messageDigest is not the digest of the content.'),
     make(maker) {
       const eContent = Buffer.from(maker.envelope(maker.csr()));
@@ -267,7 +267,7 @@ export const cms: Drafts = {
     make: maker => withSignedData(maker, { certificates: [identity('device-2').certificate.der] }),
   },
   'certificate-expired': {
-    stands: 'UCM’s rule: a signer whose self-signed certificate is expired',
+    stands: 'negative test: a signer whose self-signed certificate is expired',
     ...refused('badMessageCheck', 'The certificate included in the request is expired.'),
     make: maker => maker.request({ signer: 'device-expired' }),
   },
@@ -283,7 +283,7 @@ export const cms: Drafts = {
     make: maker => withSignedData(maker, { certificates: Array<Uint8Array>(11).fill(device.certificate.der) }),
   },
   'sid-subjectKeyIdentifier': {
-    stands: 'section 0.1: the signer named by its key identifier',
+    stands: 'the signer named by its key identifier',
     ...success,
     make(maker) {
       const eContent = maker.envelope(maker.csr());
@@ -298,7 +298,7 @@ export const cms: Drafts = {
     make: maker => maker.request({ signing: { signatureAlgorithm: encodeAlgorithmIdentifier('1.2.840.113549.1.1.13') } }),
   },
   'parameters-absent': {
-    stands: 'C.5: AlgorithmIdentifiers without NULL, as Go’s libraries write them',
+    stands: 'AlgorithmIdentifiers without NULL, as Go’s libraries write them',
     ...success,
     make: maker =>
       withSigner(maker, {

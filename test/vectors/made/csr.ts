@@ -49,7 +49,7 @@ function challenged(stands: string, outcome: Outcome, challenge: (right: string)
 }
 
 const rightAs = (type: string, encode: (text: string) => Uint8Array) =>
-  challenged(`F.x: ${type} challenge`, success, right => [challengePassword(encode(right))]);
+  challenged(`tolerance test: ${type} challenge`, success, right => [challengePassword(encode(right))]);
 
 function asking(stands: string, outcome: Outcome, ...extensions: Extension[]): Draft {
   return { stands, ...outcome, make: maker => maker.request({ extensions }) };
@@ -82,12 +82,12 @@ const otherName = (oid: string) => ({ der: contextConstructed(0, objectIdentifie
 
 export const csr: Drafts = {
   'signer-mismatched': {
-    stands: 'F.x: mismatched signer/CSR keys',
+    stands: 'negative test: mismatched signer/CSR keys',
     ...notItsKey,
     make: maker => maker.request({ csrKey: 'device-2' }),
   },
   'signer-of-other-name': {
-    stands: 'C.3: a signer whose subject is not the CSR’s, as Cisco’s and pfSense’s',
+    stands: 'a signer whose subject is not the CSR’s, as Cisco’s and pfSense’s',
     ...success,
     make: maker => maker.request({ signer: 'device-other-name' }),
   },
@@ -102,12 +102,12 @@ export const csr: Drafts = {
     make: maker => maker.request({ signer: 'issued-default', csrParts: { attributes: [] } }),
   },
   'signature-tampered': {
-    stands: 'F.x: tampered CSR signature',
+    stands: 'negative test: tampered CSR signature',
     ...notHeld,
     make: maker => maker.request({ csr: withFlippedOctet(maker.csr(), -1) }),
   },
   'subject-tampered': {
-    stands: 'F.x: tampered CSR signature: a subject that was changed after it was signed',
+    stands: 'negative test: tampered CSR signature: a subject that was changed after it was signed',
     ...notHeld,
     make(maker) {
       const whole = Buffer.from(maker.csr());
@@ -140,29 +140,29 @@ export const csr: Drafts = {
   'challenge-t61': rightAs('T61String', text => stringOf(0x14, Buffer.from(text, 'latin1'))),
   'challenge-ia5': rightAs('IA5String', text => stringOf(0x16, Buffer.from(text, 'latin1'))),
   'challenge-segmented': rightAs('UTF8String in segments as', text => tlv(0x2c, utf8String(text.slice(0, 10)), utf8String(text.slice(10)))),
-  'challenge-two-attributes': challenged('F.x: two challenges, the same twice', notOne, right => [
+  'challenge-two-attributes': challenged('negative test: two challenges, the same twice', notOne, right => [
     challengePassword(right),
     challengePassword(right),
   ]),
-  'challenge-two-values': challenged('F.x: two challenges, right and wrong in one attribute', notOne, right => [
+  'challenge-two-values': challenged('negative test: two challenges, right and wrong in one attribute', notOne, right => [
     challengePassword(right, 'wrong'),
   ]),
-  'challenge-two-types': challenged('F.x: two challenges, the same in two string types', notOne, right => [
+  'challenge-two-types': challenged('negative test: two challenges, the same in two string types', notOne, right => [
     challengePassword(right, printableString(right)),
   ]),
-  'challenge-empty': challenged('F.x: challenge empty', wrong, () => [challengePassword('')]),
-  'challenge-without-value': challenged('F.x: challenge empty: an attribute of no value', notOne, () => [challengePassword()]),
+  'challenge-empty': challenged('negative test: challenge empty', wrong, () => [challengePassword('')]),
+  'challenge-without-value': challenged('negative test: challenge empty: an attribute of no value', notOne, () => [challengePassword()]),
   'challenge-missing': challenged('F.17: no challenge', notOne, () => []),
   'challenge-wrong': challenged('F.7: a wrong challenge', wrong, () => [challengePassword('00000000-0000-4000-8000-000000000000')]),
   'challenge-capitals': challenged('F.7: the challenge in capitals', wrong, right => [challengePassword(right.toUpperCase())]),
   'challenge-space-behind': challenged('F.7: the challenge and a space', wrong, right => [challengePassword(`${right} `)]),
   'challenge-null-behind': challenged('F.7: the challenge and a null', wrong, right => [challengePassword(`${right}\0`)]),
   'challenge-of-6-kilobytes': challenged('F.13: a challenge of 6 KB', wrong, right => [challengePassword(right.repeat(171))]),
-  'challenge-integer': challenged('F.x: a challenge that is no string', undecodable, () => [challengePassword(integer(7))]),
-  'challenge-not-utf8': challenged('F.x: UTF8String challenge that is no UTF-8', undecodable, () => [
+  'challenge-integer': challenged('negative test: a challenge that is no string', undecodable, () => [challengePassword(integer(7))]),
+  'challenge-not-utf8': challenged('negative test: UTF8String challenge that is no UTF-8', undecodable, () => [
     challengePassword(stringOf(0x0c, Buffer.from('fffe', 'hex'))),
   ]),
-  'challenge-half-bmp': challenged('F.x: BMPString challenge of an odd number of octets', undecodable, () => [
+  'challenge-half-bmp': challenged('negative test: BMPString challenge of an odd number of octets', undecodable, () => [
     challengePassword(stringOf(0x1e, Buffer.from('00610', 'latin1'))),
   ]),
   'challenge-of-another-connector': challenged('F.19: the challenge of another connector', wrong, () => [
@@ -181,15 +181,15 @@ export const csr: Drafts = {
     make: maker => maker.request({ challenge: challengePassword('') }),
   },
 
-  'ca-true': asking('F.x: CA:TRUE CSR', caRefused, basicConstraintsExtension(true)),
-  'ca-true-path-length': asking('F.x: CA:TRUE CSR with a path length', caRefused, basicConstraintsExtension(true, 0)),
+  'ca-true': asking('negative test: CA:TRUE CSR', caRefused, basicConstraintsExtension(true)),
+  'ca-true-path-length': asking('negative test: CA:TRUE CSR with a path length', caRefused, basicConstraintsExtension(true, 0)),
   'ca-true-ber': asking(
-    'F.x: CA:TRUE CSR, TRUE in BER’s other words',
+    'negative test: CA:TRUE CSR, TRUE in BER’s other words',
     caRefused,
     extension(Oid.basicConstraints, sequence(Buffer.from('010101', 'hex'))),
   ),
   'ca-true-microsoft': {
-    stands: 'F.x: CA:TRUE CSR in Microsoft’s older attribute',
+    stands: 'negative test: CA:TRUE CSR in Microsoft’s older attribute',
     ...caRefused,
     make: maker =>
       maker.request({ csrAttributes: [attribute(Oid.microsoftCertExtensions, encodeExtensions([basicConstraintsExtension(true)]))] }),
@@ -208,7 +208,7 @@ export const csr: Drafts = {
     extKeyUsageExtension([Oid.clientAuth, Oid.serverAuth, Oid.ipsecIke]),
   ),
   'sid-extension': asking(
-    'F.x: SID extension, which is left out of the certificate',
+    'tolerance test: SID extension, which is left out of the certificate',
     success,
     extension('1.3.6.1.4.1.311.25.2', securityIdentifier()),
   ),
@@ -271,7 +271,7 @@ export const csr: Drafts = {
     make: maker => maker.request({ extensions: [dns(1)], csrParts: { subject: '' } }),
   },
   'subject-of-5-kilobytes': withCsr('F.13: a subject of 5 KB', refused('badRequest'), () => ({ subject: `CN=${'x'.repeat(5000)}` })),
-  'attributes-left-out': withCsr('C.3: no attributes, and so no challenge', notOne, () => ({ attributes: [] })),
+  'attributes-left-out': withCsr('no attributes, and so no challenge', notOne, () => ({ attributes: [] })),
   'validity-30-days': {
     stands: 'MS-WCCE: ValidityPeriod of thirty days',
     ...success,
@@ -284,13 +284,13 @@ export const csr: Drafts = {
   },
 
   'key-rsa-1024': {
-    stands: 'section A.5: RSA of 1024 bits',
+    stands: 'RSA of 1024 bits',
     ...refused('badAlg', 'Key algorithm or length is not supported. The key is RSA with 1024 bits; use RSA with 2048 bits or more.'),
     make: maker => maker.request({ signer: 'device-1024' }),
   },
-  'key-rsa-3072': { stands: 'section A.5: RSA of 3072 bits', ...success, make: maker => maker.request({ signer: 'device-3072' }) },
+  'key-rsa-3072': { stands: 'RSA of 3072 bits', ...success, make: maker => maker.request({ signer: 'device-3072' }) },
   'key-ec': {
-    stands: 'section A.6: a CSR on P-256, signed with a certificate of the connector that has an RSA key',
+    stands: 'a CSR on P-256, signed with a certificate of the connector that has an RSA key',
     once: true,
     ...success,
     make: maker => maker.request({ signer: 'issued-default', csrKey: 'device-ec' }),

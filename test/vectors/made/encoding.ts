@@ -14,17 +14,17 @@ const nested = (levels: number, octets: string) => Buffer.alloc(levels * (octets
 
 export const encoding: Drafts = {
   'ber-streamed': {
-    stands: 'section 0.2: BER of indefinite length with the content in segments, as jscep, Android and Apple send it',
+    stands: 'BER of indefinite length with the content in segments, as jscep, Android and Apple send it',
     ...success,
     make: maker => streamed(maker.request()),
   },
   'ber-streamed-twice': {
-    stands: 'section 0.2: the same, and the pkcsPKIEnvelope in it too',
+    stands: 'BER of indefinite length with the content in segments, and the pkcsPKIEnvelope in it too',
     ...success,
     make: maker => streamed(maker.request({ eContent: streamed(maker.envelope(maker.csr())) })),
   },
   'ber-streamed-aes-256': {
-    stands: 'C.3: BER as ChromeOS sends it, with AES-256',
+    stands: 'BER as ChromeOS sends it, with AES-256',
     ...success,
     make: maker => streamed(maker.request({ envelope: { cipher: contentCiphers['AES-256-CBC'] } })),
   },
@@ -34,22 +34,22 @@ export const encoding: Drafts = {
     make: maker => streamed(maker.request()).subarray(0, -2),
   },
   'nested-indefinite-10000': {
-    stands: 'F.x: 10 000 nested indefinite lengths',
+    stands: 'negative test: 10 000 nested indefinite lengths',
     ...unreadable('elements are nested more than 32 deep'),
     make: () => Buffer.concat([nested(10_000, '3080'), nested(10_000, '0000')]),
   },
   'nested-indefinite-10000-unfinished': {
-    stands: 'F.x: 10 000 nested indefinite lengths without their ends',
+    stands: 'negative test: 10 000 nested indefinite lengths without their ends',
     ...unreadable('elements are nested more than 32 deep'),
     make: () => nested(10_000, '3080'),
   },
   'nested-indefinite-10000-in-eContent': {
-    stands: 'F.x: 10 000 nested indefinite lengths in place of the pkcsPKIEnvelope',
+    stands: 'negative test: 10 000 nested indefinite lengths in place of the pkcsPKIEnvelope',
     ...refused('badRequest', 'The request is refused: elements are nested more than 32 deep.'),
     make: maker => maker.request({ eContent: Buffer.concat([nested(10_000, '3080'), nested(10_000, '0000')]) }),
   },
   'empty-body': {
-    stands: 'C.3: an empty body, as old macOS sends it',
+    stands: 'an empty body, as old macOS sends it',
     ...unreadable('the message ends inside an element'),
     make: () => Buffer.alloc(0),
   },
@@ -102,7 +102,7 @@ export const encoding: Drafts = {
     make: maker => maker.request({ eContent: Buffer.alloc(0) }),
   },
   'eContent-no-octets': {
-    stands: 'C.3: the pkcsPKIEnvelope as it is, in no OCTET STRING',
+    stands: 'the pkcsPKIEnvelope as it is, in no OCTET STRING',
     ...unreadable('eContent is no OCTET STRING'),
     make(maker) {
       const eContent = maker.envelope(maker.csr());

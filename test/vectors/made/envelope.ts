@@ -67,7 +67,7 @@ function cbcPadding(stands: string, last: (padding: number) => number[]): Draft 
 /** Octet `at` of the ciphertext flipped, counted from its end: what a padding oracle is asked. */
 function flipped(at: number): Draft {
   return {
-    stands: `F.x: CBC padding flips: octet ${at} of the ciphertext, from its end`,
+    stands: `negative test: CBC padding flips: octet ${at} of the ciphertext, from its end`,
     ...undecodable,
     make: maker => maker.request({ eContent: withFlippedOctet(maker.envelope(maker.csr()), at) }),
   };
@@ -95,7 +95,7 @@ function passwordRecipient(maker: Maker, iterations: number): Uint8Array {
 
 export const envelope: Drafts = {
   'unknown-key': {
-    stands: 'F.x: RecipientInfo for unknown key',
+    stands: 'negative test: RecipientInfo for unknown key',
     ...notOurs,
     make: maker => maker.request({ envelope: recipients('device-2') }),
   },
@@ -110,12 +110,12 @@ export const envelope: Drafts = {
     make: maker => maker.request({ ra: 'ca' }),
   },
   'first-foreign': {
-    stands: 'F.x: first RecipientInfo foreign, second ours',
+    stands: 'tolerance test: first RecipientInfo foreign, second ours',
     ...success,
     make: maker => maker.request({ envelope: recipients('device-2', 'ra-default') }),
   },
   'second-foreign': {
-    stands: 'section 0.1: first RecipientInfo ours, second the CA, as micromdm sends it',
+    stands: 'first RecipientInfo ours, second the CA, as micromdm sends it',
     ...success,
     make: maker => maker.request({ envelope: recipients('ra-default', 'ca') }),
   },
@@ -131,54 +131,54 @@ export const envelope: Drafts = {
   },
   'no-recipient': { stands: 'F.13: no RecipientInfo', ...notOurs, make: maker => maker.request({ envelope: { recipients: [] } }) },
   subjectKeyIdentifier: {
-    stands: 'F.x: SKI recipient',
+    stands: 'tolerance test: SKI recipient',
     ...success,
     make: maker => maker.request({ envelope: { recipients: [{ certificate: maker.ra, identifiedBy: 'subjectKeyIdentifier' }] } }),
   },
   'subjectKeyIdentifier-unknown': {
-    stands: 'F.x: SKI recipient for unknown key',
+    stands: 'negative test: SKI recipient for unknown key',
     ...notOurs,
     make: maker =>
       maker.request({ envelope: { recipients: [{ certificate: certificate('ra-other'), identifiedBy: 'subjectKeyIdentifier' }] } }),
   },
   'two-ra-newest': {
-    stands: 'A.5: after the RA key was replaced, the new one decrypts',
+    stands: 'after the RA key was replaced, the new one decrypts',
     connector: 'two-ra',
     ...success,
     make: maker => maker.request({ ra: 'ra-two-new' }),
   },
   'two-ra-old': {
-    stands: 'F.x: expired RA during rotation (old key still decrypts), before its certificate ends',
+    stands: 'tolerance test: expired RA during rotation (old key still decrypts), before its certificate ends',
     connector: 'two-ra',
     ...success,
     make: maker => maker.request({ ra: 'ra-two-old' }),
   },
   'two-ra-expired': {
-    stands: 'F.x: expired RA during rotation, a day after its certificate has ended: the device is told to fetch the new one',
+    stands: 'negative test: expired RA during rotation, a day after its certificate has ended: the device is told to fetch the new one',
     connector: 'two-ra',
     ...notOurs,
     make: maker => maker.request({ ra: 'ra-two-expired' }),
   },
   'two-ra-both': {
-    stands: 'A.5: encrypted to both RA keys, the old one first',
+    stands: 'encrypted to both RA keys, the old one first',
     connector: 'two-ra',
     ...success,
     make: maker => maker.request({ envelope: recipients('ra-two-old', 'ra-two-new') }),
   },
   'two-purposes': {
-    stands: 'C.3: an RA of two certificates, encrypted to the one that decrypts (Aruba, FIPS)',
+    stands: 'an RA of two certificates, encrypted to the one that decrypts (Aruba, FIPS)',
     connector: 'two-purposes',
     ...success,
     make: maker => maker.request({ ra: 'ra-decrypting' }),
   },
   'two-purposes-confused': {
-    stands: 'C.3: an RA of two certificates, encrypted to the one that signs',
+    stands: 'an RA of two certificates, encrypted to the one that signs',
     connector: 'two-purposes',
     ...notOurs,
     make: maker => maker.request({ ra: 'ra-signing' }),
   },
   'two-purposes-both': {
-    stands: 'C.3: an RA of two certificates, encrypted to both, as micromdm does',
+    stands: 'an RA of two certificates, encrypted to both, as micromdm does',
     connector: 'two-purposes',
     ...success,
     make: maker => maker.request({ envelope: recipients('ra-signing', 'ra-decrypting') }),
@@ -206,24 +206,24 @@ export const envelope: Drafts = {
       }),
   },
   'ber-streamed': {
-    stands: 'section 0.2: encryptedContent in segments of BER',
+    stands: 'encryptedContent in segments of BER',
     ...success,
     make: maker => maker.request({ eContent: streamed(maker.envelope(maker.csr())) }),
   },
   'oaep-sha1': {
-    stands: 'section 0.13: RSAES-OAEP with SHA-1, as Windows sends it',
+    stands: 'RSAES-OAEP with SHA-1, as Windows sends it',
     once: true,
     ...success,
     make: maker => maker.request({ envelope: oaep(maker, digests['SHA-1']) }),
   },
   'oaep-sha256': {
-    stands: 'section 0.13: RSAES-OAEP with SHA-256',
+    stands: 'RSAES-OAEP with SHA-256',
     once: true,
     ...success,
     make: maker => maker.request({ envelope: oaep(maker, digests['SHA-256']) }),
   },
   'oaep-sha512': {
-    stands: 'section 0.13: RSAES-OAEP with SHA-512',
+    stands: 'RSAES-OAEP with SHA-512',
     once: true,
     ...success,
     make: maker => maker.request({ envelope: oaep(maker, digests['SHA-512']) }),
@@ -273,10 +273,13 @@ export const envelope: Drafts = {
       return maker.request({ eContent: withFlippedOctet(whole, whole.length - ciphertext) });
     },
   },
-  'cbc-padding-0': cbcPadding('F.x: CBC padding flips: a padding of 0', size => Array<number>(size).fill(0)),
-  'cbc-padding-17': cbcPadding('F.x: CBC padding flips: longer than a block', size => Array<number>(size).fill(17)),
-  'cbc-padding-255': cbcPadding('F.x: CBC padding flips: a padding of 255', size => Array<number>(size).fill(255)),
-  'cbc-padding-uneven': cbcPadding('F.x: CBC padding flips: its octets differ', size => [...Array<number>(size - 1).fill(size ^ 1), size]),
+  'cbc-padding-0': cbcPadding('negative test: CBC padding flips: a padding of 0', size => Array<number>(size).fill(0)),
+  'cbc-padding-17': cbcPadding('negative test: CBC padding flips: longer than a block', size => Array<number>(size).fill(17)),
+  'cbc-padding-255': cbcPadding('negative test: CBC padding flips: a padding of 255', size => Array<number>(size).fill(255)),
+  'cbc-padding-uneven': cbcPadding('negative test: CBC padding flips: its octets differ', size => [
+    ...Array<number>(size - 1).fill(size ^ 1),
+    size,
+  ]),
   'ciphertext-17-octets': sealed('F.2: ciphertext of no whole number of blocks', maker => ({ encryptedContent: maker.random(17) })),
   'ciphertext-empty': sealed('F.2: no ciphertext', () => ({ encryptedContent: Buffer.alloc(0) })),
   'ciphertext-noise': sealed('F.2: ciphertext of noise', maker => ({ encryptedContent: maker.random(1024) })),
@@ -290,7 +293,7 @@ export const envelope: Drafts = {
   })),
   'content-half-a-csr': sealed('F.1: half a CSR inside', maker => ({ content: maker.csr().subarray(0, 300) })),
   'content-csr-and-more': sealed('F.1: a CSR and more inside', maker => ({ content: Buffer.concat([maker.csr(), Buffer.of(0)]) })),
-  'content-nested-10000': sealed('F.x: 10 000 nested indefinite lengths inside', () => ({
+  'content-nested-10000': sealed('negative test: 10 000 nested indefinite lengths inside', () => ({
     content: Buffer.alloc(20_000, Buffer.from('3080', 'hex')),
   })),
   'iv-short': {

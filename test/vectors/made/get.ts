@@ -4,7 +4,13 @@ import { type Draft, type Drafts, http, success } from '../maker.ts';
 const notBase64 = http(400, 'The request must contain base64.');
 
 function read(stands: string, query: (base64: string) => string): Draft {
-  return { stands: `F.x: GET variants of C.1: ${stands}`, ...success, method: 'GET', make: maker => maker.request(), target: query };
+  return {
+    stands: `a way of writing GET’s message that clients use: ${stands}`,
+    ...success,
+    method: 'GET',
+    make: maker => maker.request(),
+    target: query,
+  };
 }
 
 const message = (stands: string, encode: (base64: string) => string) =>
@@ -12,7 +18,13 @@ const message = (stands: string, encode: (base64: string) => string) =>
 
 function refusedAs(outcome: ReturnType<typeof http>, stands: string, encode: (base64: string) => string): Draft {
   const target = (base64: string) => `?operation=PKIOperation&message=${encode(base64)}`;
-  return { stands: `F.x: GET variants of C.1: ${stands}`, ...outcome, method: 'GET', make: maker => maker.request(), target };
+  return {
+    stands: `a way of writing GET’s message that no client uses: ${stands}`,
+    ...outcome,
+    method: 'GET',
+    make: maker => maker.request(),
+    target,
+  };
 }
 
 /** The text says that it is base64 that is wanted, or what is wrong in what it holds. */
@@ -69,7 +81,7 @@ export const get: Drafts = {
   'message-missing': { ...broken('no message', () => ''), target: '?operation=PKIOperation' },
   'wrong-escape-text': {
     ...notBase64,
-    stands: 'C.1: what the answer to a wrong escape says',
+    stands: 'what the answer to a wrong escape in GET’s message says',
     method: 'GET',
     target: '?operation=PKIOperation&message=%',
   },

@@ -22,7 +22,7 @@ export const query: Drafts = {
     make: maker => maker.request({ messageType: '20', transactionID, csr: issuerAndSubject() }),
   },
   'poll-unknown': {
-    stands: 'F.x: CertPoll unknown txid',
+    stands: 'negative test: CertPoll unknown txid',
     ...refused('badCertId'),
     make: maker => maker.request({ messageType: '20', csr: issuerAndSubject() }),
   },

@@ -34,38 +34,41 @@ function renewing(stands: string, outcome: typeof success | ReturnType<typeof re
 const san = (name: string) => subjectAltNameExtension([generalName.dns(name)], false);
 
 export const renewal: Drafts = {
-  renewalReq: renewing('A.4: RenewalReq (17) signed with a certificate of the connector, for a new key', success, {
+  renewalReq: renewing('RenewalReq (17) signed with a certificate of the connector, for a new key', success, {
     signer: 'issued-valid',
   }),
-  pkcsReq: renewing('A.4: the same as PKCSReq (19), as most clients renew', success, { signer: 'issued-valid', messageType: '19' }),
+  pkcsReq: renewing('PKCSReq (19) signed with a certificate of the connector, for a new key, as most clients renew', success, {
+    signer: 'issued-valid',
+    messageType: '19',
+  }),
   'same-key': renewing('B12: for the same key', success, { signer: 'issued-valid', csrKey: 'issued-valid' }),
-  'with-challenge': renewing('C.3: with a challenge as well, as Apple’s', success, {
+  'with-challenge': renewing('with a challenge as well, as Apple’s', success, {
     signer: 'issued-valid',
     messageType: '19',
     challenge: true,
   }),
-  early: renewing('A.4: long before the certificate ends', refused('badRequest'), { signer: 'issued-early' }),
-  'early-with-challenge': renewing('A.4: long before the certificate ends, with a challenge', success, {
+  early: renewing('long before the certificate ends', refused('badRequest'), { signer: 'issued-early' }),
+  'early-with-challenge': renewing('long before the certificate ends, with a challenge', success, {
     signer: 'issued-early',
     challenge: true,
   }),
-  revoked: renewing('F.x: renewal by revoked certificate', revoked, { signer: 'issued-revoked' }),
-  'revoked-with-challenge': renewing('F.x: renewal by revoked certificate, with a challenge', revoked, {
+  revoked: renewing('negative test: renewal by revoked certificate', revoked, { signer: 'issued-revoked' }),
+  'revoked-with-challenge': renewing('negative test: renewal by revoked certificate, with a challenge', revoked, {
     signer: 'issued-revoked',
     messageType: '19',
     challenge: true,
   }),
-  'revoked-same-key': renewing('F.x: renewal by revoked certificate, for the same key', revoked, {
+  'revoked-same-key': renewing('negative test: renewal by revoked certificate, for the same key', revoked, {
     signer: 'issued-revoked',
     csrKey: 'issued-revoked',
   }),
-  expired: renewing('F.x: renewal by expired certificate', expired, { signer: 'issued-expired' }),
-  'expired-same-key': renewing('F.x: renewal by expired certificate, for the same key', expired, {
+  expired: renewing('negative test: renewal by expired certificate', expired, { signer: 'issued-expired' }),
+  'expired-same-key': renewing('negative test: renewal by expired certificate, for the same key', expired, {
     signer: 'issued-expired',
     csrKey: 'issued-expired',
   }),
-  'other-connector': renewing('F.x: renewal by other connector’s certificate', notItsKey, { signer: 'issued-other' }),
-  'other-connector-same-key': renewing('F.x: renewal by other connector’s certificate, for the same key', notOne, {
+  'other-connector': renewing('negative test: renewal by other connector’s certificate', notItsKey, { signer: 'issued-other' }),
+  'other-connector-same-key': renewing('negative test: renewal by other connector’s certificate, for the same key', notOne, {
     signer: 'issued-other',
     csrKey: 'issued-other',
   }),
@@ -75,7 +78,7 @@ export const renewal: Drafts = {
     csrKey: 'issued-elsewhere',
   }),
   'unknown-to-store': renewing('F.11: a certificate of our CA that is not in the inventory', notItsKey, { signer: 'issued-unknown' }),
-  'self-signed': renewing('A.4: RenewalReq signed with a certificate that the device made for itself', notOne, {
+  'self-signed': renewing('RenewalReq signed with a certificate that the device made for itself', notOne, {
     signer: 'device',
     csrKey: 'device',
   }),
@@ -97,7 +100,7 @@ export const renewal: Drafts = {
     extensions: [extKeyUsageExtension([Oid.clientAuth, Oid.serverAuth])],
   }),
   'ca-true': {
-    stands: 'F.x: CA:TRUE CSR in a renewal',
+    stands: 'negative test: CA:TRUE CSR in a renewal',
     connector: 'renewal',
     ...refused('badRequest'),
     make: maker =>
@@ -131,7 +134,7 @@ export const renewal: Drafts = {
       }),
   },
   'where-there-is-none': {
-    stands: 'section 0.9: RenewalReq where the connector does not renew',
+    stands: 'RenewalReq where the connector does not renew',
     ...refused('badRequest'),
     make: maker => renewalBy(maker, { signer: 'issued-default' }),
   },

@@ -27,8 +27,8 @@ function withAttributes(maker: Maker, attributes: (usual: Uint8Array[]) => (Uint
 }
 
 export const transaction: Drafts = {
-  'nonce-missing': withNonce('F.x: missing senderNonce', () => null),
-  'nonce-8-octets': withNonce('F.x: 8-byte nonce, as of old iOS', maker => maker.random(8)),
+  'nonce-missing': withNonce('tolerance test: missing senderNonce', () => null),
+  'nonce-8-octets': withNonce('tolerance test: 8-byte nonce, as of old iOS', maker => maker.random(8)),
   'nonce-64-octets': withNonce('B29: a nonce of 64 octets', maker => maker.random(64)),
   'nonce-65-octets': {
     stands: 'B29: a nonce of 65 octets',
@@ -47,12 +47,12 @@ export const transaction: Drafts = {
     make: maker => maker.request({ signedAttributes: [attribute(Oid.recipientNonce, octetString(maker.random(16)))] }),
   },
 
-  'id-with-space': withId('F.x: txid with space, as sscep’s', 'SSCEP transactionId'),
-  'id-base64': withId('F.x: txid with `+/=`, as micromdm’s', 'k+ieBEewequAqNwRhWLlj/TjBQM='),
+  'id-with-space': withId('tolerance test: txid with space, as sscep’s', 'SSCEP transactionId'),
+  'id-base64': withId('tolerance test: txid with `+/=`, as micromdm’s', 'k+ieBEewequAqNwRhWLlj/TjBQM='),
   'id-77-digits': withId('B30: 77 digits, as certmonger’s', '7'.repeat(77)),
   'id-uuid': withId('B30: a UUID', '4b7a3c52-4d1e-4c55-9a0e-0d7c8f1e2a3b'),
-  'id-200-characters': withId('F.x: txid of 200 chars', 'x'.repeat(200)),
-  'id-256-characters': withId('F.x: txid of 256 chars', 'y'.repeat(256)),
+  'id-200-characters': withId('tolerance test: txid of 200 chars', 'x'.repeat(200)),
+  'id-256-characters': withId('tolerance test: txid of 256 chars', 'y'.repeat(256)),
   'id-257-characters': {
     stands: 'F.13: txid of 257 chars',
     ...impossibleId,
@@ -63,7 +63,7 @@ export const transaction: Drafts = {
     ...impossibleId,
     make: maker => maker.request({ transactionID: 'z'.repeat(100_000) }),
   },
-  'id-empty': { stands: 'F.x: txid empty', ...impossibleId, make: maker => maker.request({ transactionID: '' }) },
+  'id-empty': { stands: 'negative test: txid empty', ...impossibleId, make: maker => maker.request({ transactionID: '' }) },
   'id-missing': {
     stands: 'B27: no transactionID',
     ...unreadable('transactionID is missing'),
@@ -91,9 +91,9 @@ export const transaction: Drafts = {
     make: maker => withoutId(maker, attribute(Oid.transactionID, integer(7))),
   },
 
-  'type-18': withType('F.x: messageType 18 (UpdateReq, of drafts alone)', '18'),
-  'type-99': withType('F.x: messageType 99', '99'),
-  'type-019': withType('F.x: messageType "019"', '019'),
+  'type-18': withType('negative test: messageType 18 (UpdateReq, of drafts alone)', '18'),
+  'type-99': withType('negative test: messageType 99', '99'),
+  'type-019': withType('negative test: messageType "019"', '019'),
   'type-3': withType('B31: messageType 3 (CertRep) from a client', '3'),
   'type-0': withType('B31: messageType 0, which is reserved', '0'),
   'type-name': withType('B31: messageType "PKCSReq"', 'PKCSReq'),
@@ -101,7 +101,7 @@ export const transaction: Drafts = {
   'type-space': withType('B31: messageType " 19"', ' 19'),
   'type-200-digits': withType('F.20: a messageType of 200 digits', '1'.repeat(200)),
   'type-absent': {
-    stands: 'F.x: messageType absent',
+    stands: 'negative test: messageType absent',
     ...refused('badRequest'),
     make: maker => maker.request({ messageType: null }),
   },
@@ -117,7 +117,7 @@ export const transaction: Drafts = {
   },
 
   'same-id-first': {
-    stands: 'section 0.16: a transactionID that will be used again',
+    stands: 'a transactionID that will be used again',
     ...success,
     make: maker => maker.request({ transactionID: 'used-more-than-once' }),
   },
@@ -129,7 +129,7 @@ export const transaction: Drafts = {
     make: maker => maker.request({ transactionID: 'used-more-than-once' }),
   },
   'same-id-other-csr': {
-    stands: 'F.x: same txid different CSR, which is a new transaction (certmonger, sscep)',
+    stands: 'tolerance test: same txid different CSR, which is a new transaction (certmonger, sscep)',
     after: 'transaction/same-id-same-csr',
     ...success,
     make: maker => maker.request({ transactionID: 'used-more-than-once' }),
@@ -142,7 +142,7 @@ export const transaction: Drafts = {
     make: maker => maker.request({ transactionID: 'used-more-than-once', signer: 'device-2', csrKey: 'device' }),
   },
   'same-csr-in-parallel': {
-    stands: 'F.x: same CSR twice in parallel',
+    stands: 'tolerance test: same CSR twice in parallel',
     parallel: 2,
     ...success,
     make: maker => maker.request(),
