@@ -70,6 +70,15 @@ for (const keyAlgorithm of ['RSA_2048', 'EC_prime256v1']) {
       assert.deepEqual(client.ca.der, Buffer.from(server.caCertificate));
       await client.enrol();
     });
+
+    it('opens no request that is for the next CA: requests are for the RA, and so the refusal says', async () => {
+      const client = await RawScepClient.connect(server);
+      const message = client.request({ envelope: { recipients: [{ certificate: nextCa.certificate }] } });
+      assert.deepEqual(await client.refusal(message), {
+        failInfo: 'badRequest',
+        failInfoText: 'The message is not encrypted to this endpoint’s current certificate. Fetch GetCACert again.',
+      });
+    });
   });
 }
 
