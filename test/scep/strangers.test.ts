@@ -208,6 +208,26 @@ describe('a hit that never becomes a request', () => {
     assert.equal(hits().length, before + 1);
   });
 
+  it('is none where what follows a request is no HTTP: that request is answered', async () => {
+    const before = hits().length;
+    const message = `GET ${path()}?operation=GetCACaps HTTP/1.1\r\n\r\n`;
+    const { hostname, port } = new URL(server.url);
+    const socket = connect(Number(port), hostname);
+    socket.on('error', () => {});
+    socket.write(`${message}nonsense`);
+    await once(socket, 'data');
+    // A further packet on a connection that has been given up.
+    socket.write('nonsense');
+    socket.resume();
+    await once(socket, 'close');
+    await send(`${server.url}?operation=GetCACaps`);
+    const added = hits().slice(before);
+    assert.deepEqual(
+      added.map(({ statusCode }) => statusCode),
+      [200, 200],
+    );
+  });
+
   it('on the listener of the API leaves a line, without the query, which may have a signature', async () => {
     await exchange(server.apiUrl, `GET /connectors?X-Amz-Signature=secret HTTP/1.1\r\nUser-Agent: z\r\nnonsense\r\n\r\n`);
     const { source, method, path: at, userAgent, statusCode } = server.logLines.find(({ msg }) => msg === 'api request refused') ?? {};

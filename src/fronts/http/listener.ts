@@ -207,7 +207,7 @@ function createApp(
     },
     clientErrorHandler: (error: ClientError, socket: Socket) => {
       // What follows a request is no HTTP: a refusal of it now would be taken for the answer to that request.
-      if (underWay.endAfter(socket)) return;
+      if (underWay.endAfter(socket)) return refusedRequests.passOver(socket);
       const statusCode = socket.writable ? clientErrorStatus(error.code) : undefined;
       const incomplete = underWay.findIncomplete(socket);
       if (incomplete !== undefined || isParserError(error)) refusedRequests.addLast(socket, incomplete, error.rawPacket, statusCode);

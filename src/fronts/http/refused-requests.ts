@@ -61,6 +61,11 @@ export class RefusedRequests {
     this.#add({ source: sourceOf(socket), ...head, statusCode });
   }
 
+  /** The connection ends with the answer to a request: what follows that on it is none. */
+  passOver(socket: Socket): void {
+    this.#told.add(socket);
+  }
+
   #add(refused: RefusedRequest): void {
     const telling = this.#tell(refused).finally(() => this.#underWay.delete(telling));
     this.#underWay.add(telling);
