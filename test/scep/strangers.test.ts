@@ -1,6 +1,7 @@
 /** Hits that lead to no connector, or never become a request: each leaves its line in the log, and a record while there are not too many. */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
 import { connect } from 'node:net';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
@@ -188,26 +189,43 @@ describe('a hit that never becomes a request', () => {
     const trace = await traceOf(async () => {
       const socket = connect(Number(port), hostname);
       socket.on('error', () => {});
-      socket.write(`POST ${path()} HTTP/1.1\r\nContent-Length: 100\r\n\r\nx`);
-      // So that the request has begun.
-      await wait(200);
+      socket.write(`POST ${path()} HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 100\r\n\r\n`);
+      // 100: the request has begun.
+      await once(socket, 'data');
       socket.resetAndDestroy();
     });
-    const { source: _source, ...line } = trace.line;
-    assert.deepEqual(
-      [line['statusCode'], line['reason'], line['operation'], line['connectorId'], trace.record['recipientAccountId']],
-      [undefined, 'The connection ended before the request did.', 'PKIOperation', server.connectorId, accountId],
-    );
+    const reason = 'The connection ended before the request did.';
+    assert.deepEqual(gist(trace), { ...post, ...asked(), isOwned: true, statusCode: undefined, reason });
   });
 
   it('is none where a connection ends without one', async () => {
     const before = hits().length;
     const { hostname, port } = new URL(server.url);
     const socket = connect(Number(port), hostname);
-    await new Promise(resolve => void socket.once('connect', () => resolve(undefined)));
+    await once(socket, 'connect');
     socket.resetAndDestroy();
     await send(`${server.url}?operation=GetCACaps`);
     assert.equal(hits().length, before + 1);
+  });
+
+  it('is none where what follows a request is no HTTP: that request is answered', async () => {
+    const before = hits().length;
+    const message = `GET ${path()}?operation=GetCACaps HTTP/1.1\r\n\r\n`;
+    const { hostname, port } = new URL(server.url);
+    const socket = connect(Number(port), hostname);
+    socket.on('error', () => {});
+    socket.write(`${message}nonsense`);
+    await once(socket, 'data');
+    // A further packet on a connection that has been given up.
+    socket.write('nonsense');
+    socket.resume();
+    await once(socket, 'close');
+    await send(`${server.url}?operation=GetCACaps`);
+    const added = hits().slice(before);
+    assert.deepEqual(
+      added.map(({ statusCode }) => statusCode),
+      [200, 200],
+    );
   });
 
   it('on the listener of the API leaves a line, without the query, which may have a signature', async () => {

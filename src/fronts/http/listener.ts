@@ -93,7 +93,10 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
   const underWay = new RequestsUnderWay();
   const refusedRequests = new RefusedRequests(options.onRefused);
   const app = createApp(options, underWay, refusedRequests);
-  app.server.on('request', (request: IncomingMessage, response: ServerResponse) => underWay.add(request, response));
+  app.server.on('request', (request: IncomingMessage, response: ServerResponse) => {
+    refusedRequests.begin(request);
+    underWay.add(request, response);
+  });
   let closing = false;
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
@@ -204,7 +207,7 @@ function createApp(
     },
     clientErrorHandler: (error: ClientError, socket: Socket) => {
       // What follows a request is no HTTP: a refusal of it now would be taken for the answer to that request.
-      if (underWay.endAfter(socket)) return;
+      if (underWay.endAfter(socket)) return refusedRequests.passOver(socket);
       const statusCode = socket.writable ? clientErrorStatus(error.code) : undefined;
       const incomplete = underWay.findIncomplete(socket);
       if (incomplete !== undefined || isParserError(error)) refusedRequests.addLast(socket, incomplete, error.rawPacket, statusCode);

@@ -17,16 +17,22 @@ export interface RefusedRequest {
 
 /** Nobody honest sends more. */
 const headersReadMax = 100;
-/** A peer that has gone has no address any more. */
+/** Where the peer had gone before it was asked for. */
 const unknownSource = 'unknown';
 
 export class RefusedRequests {
   readonly #tell: (refused: RefusedRequest) => Promise<void>;
   readonly #told = new WeakSet<IncomingMessage | Socket>();
   readonly #underWay = new Set<Promise<void>>();
+  readonly #sources = new WeakMap<Socket, string>();
 
   constructor(tell: (refused: RefusedRequest) => Promise<void>) {
     this.#tell = tell;
+  }
+
+  /** Before a request may be refused: a socket whose peer has gone does not say any more who that was. */
+  begin({ socket }: IncomingMessage): void {
+    this.#sources.set(socket, sourceOf(socket));
   }
 
   /** One that was begun. Of a body that is no HTTP both Node's parser and fastify complain. */
@@ -34,7 +40,13 @@ export class RefusedRequests {
     if (this.#told.has(request)) return;
     this.#told.add(request);
     const { method = '', url = '', originalUrl = url, socket } = request;
-    this.#add({ source: sourceOf(socket), method, rawUrl: originalUrl, headers: headerPairs(request), statusCode });
+    this.#add({
+      source: this.#sources.get(socket) ?? sourceOf(socket),
+      method,
+      rawUrl: originalUrl,
+      headers: headerPairs(request),
+      statusCode,
+    });
   }
 
   /**
@@ -47,6 +59,11 @@ export class RefusedRequests {
     if (incomplete !== undefined) return this.add(incomplete, statusCode);
     const head = packet instanceof Uint8Array ? readHead(packet) : { headers: [] };
     this.#add({ source: sourceOf(socket), ...head, statusCode });
+  }
+
+  /** The connection ends with the answer to a request: what follows that on it is none. */
+  passOver(socket: Socket): void {
+    this.#told.add(socket);
   }
 
   #add(refused: RefusedRequest): void {
