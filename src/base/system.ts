@@ -15,3 +15,13 @@ export const realSystem: System = {
   randomBytes: size => randomBytes(size),
   randomUUID: () => randomUUID(),
 };
+
+/** Does the work, and comes back from it no sooner. For less than a timer can do: it waits without giving the thread away. */
+export function takeAtLeast<T>(ms: number, work: () => T): T {
+  const until = performance.now() + ms;
+  try {
+    return work();
+  } finally {
+    while (performance.now() < until);
+  }
+}

@@ -1,5 +1,5 @@
 /** PKCSReqs of one size, many of each kind, that are sound outside and right or wrong behind the RA key: what bench/timing.ts times. */
-import { constants, publicEncrypt, randomBytes } from 'node:crypto';
+import { constants, type KeyObject, publicEncrypt, randomBytes } from 'node:crypto';
 import { type ContentCipher, digests, encodeAlgorithmIdentifier } from '../../src/base/pki/algorithms.ts';
 import { sequence } from '../../src/base/pki/der.ts';
 import type { KeyPair, KeyTransport } from '../../src/base/pki/enveloped-data.ts';
@@ -20,17 +20,18 @@ export const timedKinds = [
 export type TimedKind = (typeof timedKinds)[number];
 
 interface Parties {
+  /** Who signs every message: with which key is no secret, and the same for all, as the time to verify depends on it. */
   client: KeyPair;
-  /** Who sends what another has encrypted; a certificate as long as the client's. */
-  stranger: KeyPair;
   ra: KeyPair;
   cipher: ContentCipher;
   scheme: KeyTransport['scheme'];
 }
 
-/** CSRs of one length for the valid ones, each with another challenge. */
-export function createTimedCsrs(client: KeyPair, count: number): Uint8Array[] {
-  return Array.from({ length: count }, () => createCsr(client.privateKey, randomBytes(18).toString('base64')));
+/** CSRs of one length, each with another challenge: the client's, and those of another device for messages that are made of what that has sent. */
+export function createTimedCsrs(keys: { client: KeyObject; another: KeyObject }, count: number): (kind: TimedKind) => Uint8Array[] {
+  const signedBy = (key: KeyObject) => Array.from({ length: count }, () => createCsr(key, randomBytes(18).toString('base64')));
+  const [own, anothers] = [signedBy(keys.client), signedBy(keys.another)];
+  return kind => (kind === 'another’s CSR, altered' ? anothers : own);
 }
 
 export function createTimedMessage(parties: Parties, kind: TimedKind, csr: Uint8Array): Uint8Array {
@@ -44,8 +45,7 @@ export function createTimedMessage(parties: Parties, kind: TimedKind, csr: Uint8
   });
   const encryptedContent = padded === undefined ? encrypt(csr) : encrypt(padded, { padded: true });
   const eContent = envelope({ recipientInfos: [info], algorithm, encryptedContent });
-  const signer = kind === 'another’s CSR, altered' ? parties.stranger : client;
-  return createPkcsReq({ client: signer, ra, eContent, attributes: requestAttributes(randomBytes(16).toString('hex')) });
+  return createPkcsReq({ client, ra, eContent, attributes: requestAttributes(randomBytes(16).toString('hex')) });
 }
 
 /** encryptedKey, which is as long as the modulus whatever is in it. */

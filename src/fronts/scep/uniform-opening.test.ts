@@ -7,14 +7,14 @@ import { createBrokenEnvelopes } from '../../../test/support/broken-envelopes.ts
 import { encryptBlock, encryption, encryptKey, envelope, recipientInfo } from '../../../test/support/cms-parts.ts';
 import { refused } from '../../../test/support/pki-error-check.ts';
 import { createCaAndRa, createCsr, createIdentity, createPkcsReq, defaultPolicy, rsaKey } from '../../../test/support/pki-fixtures.ts';
-import { createTimedCsrs, createTimedMessage, timedKinds } from '../../../test/support/timed-envelopes.ts';
+import { createTimedCsrs, createTimedMessage, type TimedKind, timedKinds } from '../../../test/support/timed-envelopes.ts';
 import { contentCiphers } from '../../base/pki/algorithms.ts';
 import { takeContentKey } from '../../base/pki/content-key.ts';
 import { sequence, tlv } from '../../base/pki/der.ts';
-import type { KeyPair } from '../../base/pki/enveloped-data.ts';
+import { findOpening, type KeyPair, parseEnvelopedData } from '../../base/pki/enveloped-data.ts';
 import { parseCertificationRequest, verifyCertificationRequest } from '../../base/pki/pkcs10.ts';
 import { openPkiMessage, parsePkiMessage } from './pki-message.ts';
-import { decoy, hasOutline } from './uniform-opening.ts';
+import { decoy, hasOutline, openUniformly, uniformReadingMs } from './uniform-opening.ts';
 
 const { ra } = createCaAndRa();
 const client = createIdentity({ serialNumber: '01'.repeat(16) });
@@ -84,19 +84,45 @@ describe('a request that another has encrypted', () => {
 });
 
 describe('what is timed', () => {
-  const [csr = Buffer.alloc(0)] = createTimedCsrs(client, 1);
+  const csrsOf = createTimedCsrs({ client: client.privateKey, another: stranger.privateKey }, 1);
+  const csrOf = (kind: TimedKind) => csrsOf(kind)[0] ?? Buffer.alloc(0);
   for (const scheme of ['PKCS1', 'OAEP'] as const) {
     for (const cipher of [contentCiphers['AES-128-CBC'], contentCiphers['AES-256-CBC']]) {
       it(`is valid or fails uniformly, and is of one size, in ${scheme} and ${cipher.name}`, () => {
-        const messages = timedKinds.map(kind => [kind, createTimedMessage({ client, stranger, ra, scheme, cipher }, kind, csr)] as const);
+        const messages = timedKinds.map(kind => [kind, createTimedMessage({ client, ra, scheme, cipher }, kind, csrOf(kind))] as const);
         for (const [kind, message] of messages) {
-          if (kind === 'valid') assert.deepEqual(open(message).messageData, csr);
+          if (kind === 'valid') assert.deepEqual(open(message).messageData, csrOf(kind));
           else refusedUniformly(message);
         }
         assert.equal(new Set(messages.map(([, { length }]) => length)).size, 1);
       });
     }
   }
+});
+
+describe('the reading', () => {
+  it('takes its time, whatever comes of it and however soon', () => {
+    const { key, algorithm, encrypt } = encryption(contentCiphers['AES-128-CBC']);
+    const info = recipientInfo({ recipient: ra.certificate, encryptedKey: encryptKey(ra.certificate, key) });
+    const opening = findOpening(
+      parseEnvelopedData(envelope({ recipientInfos: [info], algorithm, encryptedContent: encrypt(Buffer.alloc(600)) })),
+      [ra],
+    );
+    const fail = () => {
+      throw new Error('no CSR');
+    };
+    for (const read of [() => true, () => false, fail]) {
+      let startedAt = 0;
+      try {
+        openUniformly(opening, () => {
+          startedAt = performance.now();
+          return read();
+        });
+      } catch {}
+      // Most of it: it began a little earlier than could be told here.
+      assert.ok(performance.now() - startedAt > uniformReadingMs / 2);
+    }
+  });
 });
 
 describe('the decoy', () => {

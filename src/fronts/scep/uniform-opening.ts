@@ -15,6 +15,13 @@ import {
 import { malformed, undecodable } from '../../base/pki/pki-error.ts';
 import { type CertificateIdentifier, parseCertificateIdentifier } from '../../base/pki/signed-data.ts';
 import type { Certificate } from '../../base/pki/x509.ts';
+import { takeAtLeast } from '../../base/system.ts';
+
+/**
+ * What reading takes at least. A signature is verified a little faster under one modulus than under another, and what is no CSR is read to where that
+ * shows: a clock hides both. Long enough for RSA-2048 and RSA-4096 keys and those on P-256.
+ */
+export const uniformReadingMs = 0.2;
 
 /**
  * Opens the envelope and has what is in it read; `read` says whether it is what it must be, or throws. The refusal is made before it is known
@@ -26,7 +33,7 @@ export function openUniformly(opening: Opening, read: (content: Uint8Array, inta
   let messageData: Uint8Array | undefined;
   try {
     const { content, intact } = openContent(opening);
-    messageData = read(content, intact) ? content : undefined;
+    messageData = takeAtLeast(uniformReadingMs, () => read(content, intact)) ? content : undefined;
   } catch {
     messageData = undefined;
   }
@@ -36,14 +43,14 @@ export function openUniformly(opening: Opening, read: (content: Uint8Array, inta
 
 /**
  * Whether the content is a CSR that may be judged. Where it is not intact, or has not even the outline of a CSR, a decoy is parsed and verified
- * in its place: so noise, as every wrong key and every wrong padding gives, costs what a CSR costs. What has the outline and yet is no CSR costs
- * what of it could be read, and the error that ended it; only who knows the content key can send that.
+ * in its place: so noise, as every wrong key and every wrong padding gives, costs what a CSR costs, however long that takes.
  *
  * A CSR for another key than the signer's must prove that it was not altered, by its own signature. Else whoever has a device's request could
  * put blocks of its ciphertext last, sign the result with a key of their own, and know a right CBC padding by the refusal that comes after it
  * (Vaudenay). Of the signer's own key, a wrong signature gets its own answer later.
  *
- * The decoy's key is RSA-2048, as most are. What is left is that an altered CSR for a key of another kind costs what verifying with that costs.
+ * The decoy's key is RSA-2048, as most are. What is left is that an altered CSR for a key that is slower than `uniformReadingMs`, such as one on
+ * P-384, costs what verifying with that costs.
  */
 export function readCertificationRequest(content: Uint8Array, intact: boolean, signer: Certificate): boolean {
   const isOutlined = hasOutline(content);
