@@ -4,17 +4,16 @@ import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { after, before, describe, it } from 'node:test';
-import { setTimeout as wait } from 'node:timers/promises';
 import { type CloudTrailRecord, toCloudTrail } from '../../src/base/cloud-trail.ts';
 import { connectorArn } from '../../src/base/resources.ts';
 import { strangersPerMinuteMax } from '../../src/fronts/scep/stranger-limit.ts';
 import { createApiClient } from '../support/api-client.ts';
 import { exchange, exchangeOctets, send } from '../support/raw-scep-client.ts';
 import { accountId, type LogLine, startTemporaryServer, type TemporaryServer } from '../support/temporary-server.ts';
+import { until } from '../support/waiting.ts';
 
 const missing = 'There is no connector at this URL.';
 const notHttp = 'The request is not valid HTTP.';
-const tracedWithinMs = 10_000;
 
 let server: TemporaryServer;
 
@@ -36,8 +35,7 @@ function hits(): LogLine[] {
 async function traceOf(work: () => Promise<unknown>): Promise<{ line: LogLine; record: CloudTrailRecord }> {
   const [hitsBefore, recordsBefore] = [hits().length, (await records()).length];
   await work();
-  const giveUpAt = Date.now() + tracedWithinMs;
-  while (hits().length === hitsBefore && Date.now() < giveUpAt) await wait(5);
+  await until(() => hits().length > hitsBefore, 'the hit has its line');
   const [[line, secondLine], [record, secondRecord]] = [hits().slice(hitsBefore), (await records()).slice(recordsBefore)];
   assert.ok(line && !secondLine, 'not exactly one line');
   assert.ok(record && !secondRecord, 'not exactly one record');
