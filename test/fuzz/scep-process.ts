@@ -4,8 +4,14 @@ import { type RoundTask, ScepRounds } from './scep-rounds.ts';
 
 const rounds = new ScepRounds({ onInput: say });
 
-process.on('message', (task: RoundTask) => void rounds.run(task).then(report => say({ report })));
+process.on('message', (task: RoundTask) => void rounds.run(task).then(report => say({ report }), end));
 
 function say(message: ProcessMessage): void {
   process.send?.(message);
+}
+
+/** An error of the fuzzer's own: rejections are watched, so that without this the process would go on and say nothing more. */
+function end(error: unknown): never {
+  console.error(error);
+  process.exit(1);
 }

@@ -75,10 +75,11 @@ export class ScepRawRound implements Round<RawScepInput> {
 
   /** Those of the input alone: what was sent before may still be under way when its client has hung up. */
   async #transactionsOf({ form }: ScepInput): Promise<string> {
-    const transactionIDs = messagesIn(form).flatMap(transactionIDsIn);
-    const columns = ['transaction_row_id', 'status', 'certificate_id', 'updated_at'] as const;
-    const { query } = this.#world.database;
-    return JSON.stringify(await query.selectFrom('transactions').select(columns).where('transaction_id', 'in', transactionIDs).execute());
+    // One message may claim more of them than a query takes parameters.
+    const transactionIDs = new Set(messagesIn(form).flatMap(transactionIDsIn));
+    const columns = ['transaction_row_id', 'transaction_id', 'status', 'certificate_id', 'updated_at'] as const;
+    const rows = await this.#world.database.query.selectFrom('transactions').select(columns).execute();
+    return JSON.stringify(rows.filter(({ transaction_id }) => transactionIDs.has(transaction_id)));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

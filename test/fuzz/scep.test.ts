@@ -1,16 +1,21 @@
 /** A short run of the SCEP fuzzer from a seed, and proof that what it looks for would be found. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { objectIdentifier } from '../../src/base/pki/der.ts';
+import { Oid } from '../../src/base/pki/oids.ts';
 import type { ScepResponse } from '../../src/fronts/scep/answers.ts';
 import type { ScepHandler, ScepRequest } from '../../src/fronts/scep/handler.ts';
 import { seed } from '../support/pki-fixtures.ts';
 import { identity } from '../support/vector-identities.ts';
 import { connectorPath, connectorSpecs } from '../support/vector-store.ts';
 import type { VectorWorld } from '../support/vector-world.ts';
+import { attributeValues, copyTree, encodeTree, parseTree, placesIn } from './ber-tree.ts';
 import { Random } from './random.ts';
 import type { Outcome, Rejections } from './round.ts';
 import { type ScepInput, ScepInputs } from './scep-inputs.ts';
 import { assemble, type Recipe } from './scep-layers.ts';
+import { transactionIDsIn } from './scep-oracle.ts';
+import { ScepRawRound } from './scep-raw-round.ts';
 import { makeRecipe } from './scep-recipes.ts';
 import { ScepRound } from './scep-round.ts';
 import { growthOf, ScepRounds } from './scep-rounds.ts';
@@ -211,6 +216,28 @@ function flipped(bytes: Uint8Array, at: number): Buffer {
   const index = at < 0 ? changed.length + at : at;
   changed[index] = (changed[index] ?? 0) ^ 1;
   return changed;
+}
+
+describe('a round over connections', () => {
+  it('judges a message that claims more transactionIDs than a query takes parameters', async () => {
+    await using round = await ScepRawRound.open(noRejections);
+    const { form, ...input } = inputOf();
+    const body = withTransactionIDs(form.body, 10_000);
+    // SQLite takes 32,766.
+    assert.ok(transactionIDsIn(body).length > 32_766);
+    const { problems } = await round.send({ input: { ...input, form: { ...form, body } }, steps: [], chunkBytes: 0 });
+    assert.deepEqual(problems, []);
+  });
+});
+
+function withTransactionIDs(message: Uint8Array, count: number): Buffer {
+  const root = parseTree(message);
+  assert.ok(root);
+  const [transactionID] = attributeValues(root, objectIdentifier(Oid.transactionID).subarray(2));
+  const values = transactionID && placesIn([root]).find(({ siblings, index }) => siblings[index] === transactionID)?.siblings;
+  assert.ok(values);
+  values.push(...Array.from({ length: count - values.length }, () => copyTree(transactionID)));
+  return encodeTree(root);
 }
 
 describe('the heap', () => {
