@@ -185,6 +185,7 @@ function newConnectorRow({ accountId, region }: Home, request: CreateConnectorRe
     status_reason: null,
     enrolment_policy: null,
     ra_renewal_at: 0,
+    revocation_poll_at: 0,
     lease_until_at: 0,
     created_at: now,
     updated_at: now,

@@ -113,6 +113,8 @@ export class Enrolment {
         if (request.csr === undefined && seen.csr === null) return { pkiStatus: 'PENDING' };
         return this.#finish(endpoint, waitingRequest(request, seen), seen);
       }
+      case 'NOTIFYING':
+        throw new Error('Intune is not told yet');
       default:
         return seen.status satisfies never;
     }

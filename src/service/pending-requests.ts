@@ -134,6 +134,7 @@ const statusByStored: Record<TransactionRow['status'], RequestStatus> = {
   PENDING: 'PENDING',
   APPROVED: 'APPROVED',
   ISSUING: 'APPROVED',
+  NOTIFYING: 'APPROVED',
   SUCCESS: 'APPROVED',
   FAILURE: 'REJECTED',
 };
@@ -144,7 +145,7 @@ function statusOf(row: RequestRow, now: number): RequestStatus {
 
 /** What may turn out to have this status: when a request expires is its connector's policy's to say, which no query knows. */
 function storedStatusesOf(status: RequestStatus | undefined): TransactionRow['status'][] {
-  const all = ['PENDING', 'APPROVED', 'ISSUING', 'SUCCESS', 'FAILURE'] as const;
+  const all = ['PENDING', 'APPROVED', 'ISSUING', 'NOTIFYING', 'SUCCESS', 'FAILURE'] as const;
   return all.filter(stored => status === undefined || statusByStored[stored] === status || (status === 'REJECTED' && stored === 'PENDING'));
 }
 

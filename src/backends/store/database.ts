@@ -67,6 +67,8 @@ export interface Tables {
   certificates: CertificatesTable;
   issuances: IssuancesTable;
   transactions: TransactionsTable;
+  oidc_keys: OidcKeysTable;
+  intune_notifications: IntuneNotificationsTable;
   audit_events: AuditEventsTable;
 }
 
@@ -169,7 +171,8 @@ export type AuthorityPermissionRow = Selectable<AuthorityPermissionsTable>;
 
 /**
  * `endpoint_secret` is the random path segment of the connector's URL; `lease_until_at` keeps two workers off one connector. `enrolment_policy` is
- * JSON, null of a connector that has the default one. At `ra_renewal_at` an ACTIVE connector is due for new RA keys.
+ * JSON, null of a connector that has the default one. At `ra_renewal_at` an ACTIVE connector is due for new RA keys, at `revocation_poll_at` one of
+ * Intune for what Intune wants revoked.
  */
 interface ConnectorsTable {
   connector_id: string;
@@ -185,6 +188,7 @@ interface ConnectorsTable {
   status_reason: ConnectorStatusReason | null;
   enrolment_policy: Generated<string | null>;
   ra_renewal_at: Generated<number>;
+  revocation_poll_at: Generated<number>;
   lease_until_at: Generated<number>;
   created_at: number;
   updated_at: number;
@@ -300,7 +304,7 @@ export type IssuanceRow = Selectable<IssuancesTable>;
 /**
  * One SCEP transaction as RFC 8894 section 2.3 identifies it, narrowed by CSR and signer so that a reused transactionID cannot collide. One that waits
  * for an operator, or has waited, has `requested_at`, the `csr` and the `signer`'s certificate (both DER): PENDING, then APPROVED until the device
- * fetches its certificate, or FAILURE.
+ * fetches its certificate, or FAILURE. NOTIFYING has a certificate that nobody is given before Intune has taken notice of it.
  */
 interface TransactionsTable {
   transaction_row_id: string;
@@ -308,7 +312,7 @@ interface TransactionsTable {
   transaction_id: string;
   csr_hash: string;
   signer_key_hash: string;
-  status: 'ISSUING' | 'SUCCESS' | 'PENDING' | 'APPROVED' | 'FAILURE';
+  status: 'ISSUING' | 'NOTIFYING' | 'SUCCESS' | 'PENDING' | 'APPROVED' | 'FAILURE';
   certificate_id: string | null;
   reason: string | null;
   csr: Generated<Uint8Array | null>;
@@ -326,6 +330,40 @@ interface TransactionsTable {
   updated_at: number;
 }
 export type TransactionRow = Selectable<TransactionsTable>;
+
+/**
+ * What an INTUNE connector signs its assertions with. `key_id` is the JWK's thumbprint (RFC 7638), `public_jwk` the JSON that its issuer publishes. Which
+ * of a connector's keys signs, and which are published, follows from `created_at`.
+ */
+interface OidcKeysTable {
+  key_id: string;
+  connector_id: string;
+  public_jwk: string;
+  sealed_key: Uint8Array;
+  created_at: number;
+}
+export type OidcKeyRow = Selectable<OidcKeysTable>;
+
+/**
+ * What Intune has yet to be told of a transaction that it validated: SUCCESS, whose certificate is held until then, or FAILURE. The CSR, which has the
+ * challenge in it, is sealed. Gone once Intune has taken it.
+ */
+interface IntuneNotificationsTable {
+  transaction_row_id: string;
+  connector_id: string;
+  kind: 'SUCCESS' | 'FAILURE';
+  /** The SCEP transactionID. */
+  transaction_id: string;
+  sealed_csr: Uint8Array;
+  certificate_id: string | null;
+  /** Of a FAILURE. */
+  error_description: string | null;
+  attempts: number;
+  next_attempt_at: number;
+  lease_until_at: number;
+  created_at: number;
+}
+export type IntuneNotificationRow = Selectable<IntuneNotificationsTable>;
 
 /** `detail` is a JSON object: of an API or SCEP call ('Management', 'Data') its CloudTrail members that no column has; of the service's own doings what they are about. */
 interface AuditEventsTable {

@@ -4,12 +4,14 @@ import type { Query } from '../database.ts';
 import { type ColumnTypes, initial } from './0001-initial.ts';
 import { controlPlane } from './0002-control-plane.ts';
 import { enrolment } from './0003-enrolment.ts';
+import { intune } from './0004-intune.ts';
 
 /** Add a version at the end and never change one that was released. The name begins with the schema's number. */
 const migrations: Readonly<Record<string, (types: ColumnTypes) => Migration>> = {
   '0001-initial': initial,
   '0002-control-plane': controlPlane,
   '0003-enrolment': enrolment,
+  '0004-intune': intune,
 };
 
 const migrationTable = 'kysely_migration';
