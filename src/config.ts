@@ -3,6 +3,7 @@ import { availableParallelism } from 'node:os';
 import { join, resolve } from 'node:path';
 import type { z } from 'zod';
 import type { Network } from './base/ip-networks.ts';
+import { type MicrosoftCloud, microsoftClouds } from './base/microsoft-clouds.ts';
 import type { KeyAlgorithm } from './base/private-ca.ts';
 import {
   type ConnectorRateQuotaName,
@@ -44,6 +45,7 @@ export interface Config {
   readonly auditFile?: string;
   /** Infinity: for ever. */
   readonly auditRetentionDays: number;
+  readonly microsoft: MicrosoftCloud;
   readonly quotas: Quotas;
 }
 
@@ -112,6 +114,11 @@ export function describeConfig(config: Config): string {
     SCEP_PUBLICATION_URL: config.publicationUrl,
     SCEP_AUDIT_FILE: config.auditFile,
     SCEP_AUDIT_RETENTION_DAYS: numberText(config.auditRetentionDays),
+    SCEP_ENTRA_URL: config.microsoft.entraUrl,
+    SCEP_GRAPH_URL: config.microsoft.graphUrl,
+    SCEP_INTUNE_RESOURCE: config.microsoft.intuneResource,
+    SCEP_INTUNE_HOSTS: config.microsoft.intuneHosts.join(','),
+    SCEP_ENTRA_AUDIENCE: config.microsoft.tokenExchangeAudience,
   };
   const lines = [...Object.entries(texts), ...quotaTexts(config.quotas)].filter(([, text]) => text !== undefined);
   return lines.map(([name, text]) => `${name}=${text}`).join('\n');
@@ -199,6 +206,12 @@ function contradictions(values: Values): string[] {
   if (values.SCEP_MASTER_KEY !== undefined && values.SCEP_MASTER_KEY_FILE !== undefined) {
     mistakes.push('SCEP_MASTER_KEY and SCEP_MASTER_KEY_FILE exclude each other: set one.');
   }
+  const cloud = values.SCEP_MICROSOFT_CLOUD;
+  if (cloud === 'china' && (values.SCEP_INTUNE_RESOURCE === undefined || values.SCEP_INTUNE_HOSTS === undefined)) {
+    mistakes.push(
+      'SCEP_MICROSOFT_CLOUD is china, of which Microsoft does not say where Intune is: set SCEP_INTUNE_RESOURCE and SCEP_INTUNE_HOSTS.',
+    );
+  }
   const taken = new Map<string, string>();
   for (const name of ['SCEP_API_LISTEN', 'SCEP_ENROLL_LISTEN', 'SCEP_ENROLL_TLS_LISTEN'] as const) {
     const at = values[name];
@@ -236,6 +249,7 @@ function configOf(values: CompleteValues): Config {
     publicationUrl: values.SCEP_PUBLICATION_URL ?? defaultPublicationUrl(values),
     ...(values.SCEP_AUDIT_FILE && { auditFile: resolve(values.SCEP_AUDIT_FILE) }),
     auditRetentionDays: values.SCEP_AUDIT_RETENTION_DAYS,
+    microsoft: microsoftOf(values),
     quotas: quotasOf(values),
   });
 }
@@ -243,6 +257,18 @@ function configOf(values: CompleteValues): Config {
 /** A CRL is fetched over plain HTTP where it can be: checking the certificate of an HTTPS server may need that very CRL. */
 function defaultPublicationUrl({ SCEP_PUBLIC_URL: publicUrl, SCEP_ENROLL_LISTEN: enrollListen }: CompleteValues): string {
   return enrollListen === 'off' ? publicUrl : `http://${new URL(publicUrl).hostname}:${enrollListen.port}`;
+}
+
+function microsoftOf(values: CompleteValues): MicrosoftCloud {
+  const cloud = microsoftClouds[values.SCEP_MICROSOFT_CLOUD];
+  return Object.freeze({
+    entraUrl: values.SCEP_ENTRA_URL ?? cloud.entraUrl,
+    graphUrl: values.SCEP_GRAPH_URL ?? cloud.graphUrl,
+    // Where the cloud has none, the setting is there: see `contradictions`.
+    intuneResource: values.SCEP_INTUNE_RESOURCE ?? cloud.intuneResource ?? '',
+    intuneHosts: values.SCEP_INTUNE_HOSTS ?? cloud.intuneHosts ?? [],
+    tokenExchangeAudience: values.SCEP_ENTRA_AUDIENCE ?? cloud.tokenExchangeAudience,
+  });
 }
 
 /** Each of these settings has a default, but for those of connectors: a device that is told to wait often gives up, so only AWS's own behaviour has them. */

@@ -2,6 +2,7 @@
 import { readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { FastifyBaseLogger } from 'fastify';
+import { fetchTransport } from './backends/intune/microsoft-http.ts';
 import type { Database } from './backends/store/database.ts';
 import { findStoreProperty } from './backends/store/store-properties.ts';
 import { ServiceException } from './base/errors.ts';
@@ -67,8 +68,15 @@ export async function startServer(
   const workers = starting.use(new WorkerPool(config.workers));
   const auditFile = config.auditFile === undefined ? undefined : starting.use(new AuditFile(config.auditFile, log));
   const audit = starting.use(new Audit({ ...installation, log, file: auditFile }));
-  const services = createServices(config, { installation, workers, audit, log });
-  const loops = [services.issuanceQueue, services.authorityLifecycle, services.lifecycle, services.intentRecovery, services.auditRetention];
+  const services = createServices(config, { installation, workers, audit, log, transport: fetchTransport });
+  const loops = [
+    services.issuanceQueue,
+    services.authorityLifecycle,
+    services.lifecycle,
+    services.intentRecovery,
+    services.intuneNotifications,
+    services.auditRetention,
+  ];
   for (const loop of loops) starting.use(loop);
   const home: Home = { accountId: config.account, region: config.region };
   const firstStart = await bootstrap(

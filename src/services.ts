@@ -1,4 +1,6 @@
 /** The services in dependency order, and what the API takes of them. */
+import { IntuneClient } from './backends/intune/intune-client.ts';
+import type { Transport } from './backends/intune/microsoft-http.ts';
 import type { Log } from './base/events.ts';
 import type { Workers } from './base/worker-pool.ts';
 import type { Config } from './config.ts';
@@ -18,10 +20,13 @@ import { DynamicChallenges } from './service/dynamic-challenges.ts';
 import { Endpoints } from './service/endpoints.ts';
 import { Enrolment } from './service/enrolment.ts';
 import { EnrolmentEndpoints } from './service/enrolment-endpoints.ts';
+import { EnrolmentIssuance } from './service/enrolment-issuance.ts';
 import { EnrolmentPolicies } from './service/enrolment-policies.ts';
 import { Events } from './service/events-history.ts';
 import { FailureLimits } from './service/failure-limits.ts';
 import { IntentRecovery } from './service/intent-recovery.ts';
+import { IntuneAccess } from './service/intune-access.ts';
+import { IntuneNotifications } from './service/intune-notifications.ts';
 import { IssuanceQueue } from './service/issuance-queue.ts';
 import { Lifecycle } from './service/lifecycle.ts';
 import { PendingRequests } from './service/pending-requests.ts';
@@ -40,10 +45,12 @@ export interface ServicesParts {
   workers: Workers;
   audit: Audit;
   log: Log;
+  /** The network between this server and Microsoft. */
+  transport: Transport;
 }
 
 /** Nothing of it runs by itself: the workers among them wait to be started. */
-export function createServices(config: Config, { installation, workers, audit, log }: ServicesParts) {
+export function createServices(config: Config, { installation, workers, audit, log, transport }: ServicesParts) {
   const { database, keyProtector, system, accessKeys } = installation;
   const { region, compatibility, quotas, publicationUrl } = config;
   const common = { database, keyProtector, system, region, log, quotas };
@@ -57,12 +64,20 @@ export function createServices(config: Config, { installation, workers, audit, l
   const dynamicChallenges = new DynamicChallenges(common);
   const throttling = new Throttling(common);
   const failureLimits = new FailureLimits(common);
-  const authorisations = new Authorisations({ ...common, challenges, dynamicChallenges, failureLimits });
+  const intune = new IntuneAccess({
+    client: new IntuneClient({ ...config.microsoft, transport, system }),
+    signAssertion: async () => {
+      throw new Error('no issuer yet');
+    },
+  });
+  const intuneNotifications = new IntuneNotifications({ ...common, audit, intune });
+  const authorisations = new Authorisations({ ...common, challenges, dynamicChallenges, failureLimits, intune });
   const transactions = new ScepTransactions({ ...common, authorisations });
   // AWS's connector issues within its account's quota of IssueCertificate.
   const takeIssuance = (accountId: string) => compatibility === 'clients' || throttling.tryTake(accountId, 'IssueCertificate');
-  const issuing = { certificateAuthorities, certificates, authorisations, transactions, takeIssuance };
-  const enrolment = new Enrolment({ ...common, audit, ...issuing });
+  const issuing = { certificates, transactions, intuneNotifications };
+  const issuanceParts = { ...common, ...issuing, audit, certificateAuthorities, takeIssuance };
+  const enrolment = new Enrolment({ ...common, ...issuing, audit, authorisations, issuance: new EnrolmentIssuance(issuanceParts) });
   const enrolmentEndpoints = new EnrolmentEndpoints({ ...common, certificateAuthorities, raKeys, endpoints, compatibility });
   const revocationLists = new RevocationLists({ ...common, certificateAuthorities });
   const authorityLifecycle = new AuthorityLifecycle({ ...common, certificateAuthorities });
@@ -86,6 +101,8 @@ export function createServices(config: Config, { installation, workers, audit, l
     enrolmentPolicies: new EnrolmentPolicies({ ...common, wakeLifecycle: () => lifecycle.wake() }),
     certificateLookup: new CertificateLookup({ ...common, enrolmentEndpoints, revocationLists }),
     failureLimits,
+    intune,
+    intuneNotifications,
     intentRecovery: new IntentRecovery({ ...common, transactions }),
     privateCa,
     issuance,

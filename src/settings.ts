@@ -1,6 +1,7 @@
 /** Every setting: its name, default, meaning and form. docs/configuration.md holds the same table, and a test compares the two. */
 import { z } from 'zod';
 import { type Network, parseNetwork } from './base/ip-networks.ts';
+import { isSafeUrl, microsoftCloudNames } from './base/microsoft-clouds.ts';
 import { keyAlgorithms } from './base/private-ca.ts';
 import { connectorRateQuotas, type Quota, type Rate, rateQuotas, resourceQuotas } from './base/quotas.ts';
 
@@ -88,6 +89,17 @@ function parseTrustedProxies(text: string): ReadonlyMap<string, Network> | undef
   return networks;
 }
 
+/** What goes there is secret: see `isSafeUrl`. */
+function parseMicrosoftUrl(text: string): string | undefined {
+  const url = parsePublicUrl(text);
+  return url !== undefined && isSafeUrl(new URL(url)) ? url : undefined;
+}
+
+function parseHosts(text: string): readonly string[] | undefined {
+  const hosts = text.split(',').map(host => host.trim());
+  return hosts.every(host => /^(?:[a-z0-9-]+\.)*[a-z0-9-]+$/.test(host)) ? hosts : undefined;
+}
+
 function parseDays(text: string): number | undefined {
   if (text === 'off') return Number.POSITIVE_INFINITY;
   return /^\d{1,5}$/.test(text) && Number(text) >= 1 ? Number(text) : undefined;
@@ -98,6 +110,7 @@ const listenOrOff = form(
   text => (text === 'off' ? text : parseListen(text)),
   'write HOST:PORT, for example 127.0.0.1:8081 or [::1]:8081, or off',
 );
+const microsoftUrl = form(parseMicrosoftUrl, 'write an https URL without user, query and fragment; http only of this machine');
 const path = form(text => text, 'write a path');
 
 export interface Setting {
@@ -213,6 +226,40 @@ export const settings = {
     default: '90',
     meaning: 'How long audit records stay in the store; `off` keeps them for ever.',
     form: form(parseDays, 'write a whole number of days from 1, or off'),
+  },
+  SCEP_MICROSOFT_CLOUD: {
+    default: 'public',
+    meaning: `Microsoft's cloud for INTUNE connectors: ${microsoftCloudNames.join(', ')}. It gives the settings below their defaults.`,
+    form: oneOf(microsoftCloudNames),
+  },
+  SCEP_ENTRA_URL: {
+    defaultMeaning: 'of the cloud, such as `https://login.microsoftonline.com`',
+    meaning: 'Where Entra ID gives tokens.',
+    form: microsoftUrl,
+    isHidden: true,
+  },
+  SCEP_GRAPH_URL: {
+    defaultMeaning: 'of the cloud, such as `https://graph.microsoft.com`',
+    meaning: 'Where Microsoft Graph says where Intune is.',
+    form: microsoftUrl,
+    isHidden: true,
+  },
+  SCEP_INTUNE_RESOURCE: {
+    defaultMeaning: 'of the cloud, such as `https://api.manage.microsoft.com`',
+    meaning: 'What a token for Intune is asked for. It is a name: nothing is fetched there.',
+    form: form(parsePublicUrl, 'write an https URL'),
+    isHidden: true,
+  },
+  SCEP_INTUNE_HOSTS: {
+    defaultMeaning: 'of the cloud, such as `manage.microsoft.com`',
+    meaning:
+      'Hosts, separated by commas, at or below which Intune may be. Tokens for Intune are sent nowhere else, whatever Microsoft Graph says.',
+    form: form(parseHosts, 'write host names with commas between them, for example manage.microsoft.com'),
+  },
+  SCEP_ENTRA_AUDIENCE: {
+    defaultMeaning: 'of the cloud, such as `api://AzureADTokenExchange`',
+    meaning: 'OpenIdConfiguration.Audience of INTUNE connectors: what Entra ID expects in the assertions of a federated credential.',
+    form: matching(/^[!-~]{1,600}$/, 'write up to 600 characters without a space'),
   },
 } as const satisfies Record<string, Setting>;
 

@@ -209,8 +209,8 @@ export function enrolmentPending(subject: ScepSubject, request: { subject: strin
   return { ...serviceEvent, name: 'EnrolmentPending', ...scepFields(subject), outcome: 'success', detail };
 }
 
-export function enrolmentRefused(subject: ScepSubject, refusal: { failInfo: string; reason: string }): AuditEvent {
-  const detail = { transactionID: subject.transactionID, failInfo: refusal.failInfo };
+export function enrolmentRefused(subject: ScepSubject, refusal: { failInfo: string; reason: string; intune?: object }): AuditEvent {
+  const detail = { transactionID: subject.transactionID, failInfo: refusal.failInfo, intune: refusal.intune };
   return { ...serviceEvent, name: 'EnrolmentRefused', ...scepFields(subject), outcome: 'failure', reason: refusal.reason, detail };
 }
 
@@ -227,6 +227,34 @@ interface ConnectorSubject {
   accountId: string;
   region: string;
   connectorId: string;
+}
+
+/** A transaction of an INTUNE connector, as the events of what Intune is told name it. */
+export interface IntuneSubject extends ConnectorSubject {
+  transactionID: string;
+}
+
+/** Intune has taken notice of a certificate, which its device may now have, or of a failure. */
+export function intuneNotified(
+  { transactionID, ...subject }: IntuneSubject,
+  notice: { kind: 'SUCCESS' | 'FAILURE'; activityId: string; serialNumber?: string | undefined },
+): AuditEvent {
+  return { ...serviceEvent, name: 'IntuneNotified', ...subject, outcome: 'success', detail: { transactionID, ...notice } };
+}
+
+/** A certificate is there that nobody is given, since Intune has not taken notice of it. */
+export function certificateHeld({ transactionID, ...subject }: IntuneSubject, reason: string, detail: object): AuditEvent {
+  return { ...serviceEvent, name: 'CertificateHeld', ...subject, outcome: 'failure', reason, detail: { transactionID, ...detail } };
+}
+
+/** It was revoked before anybody was given it. */
+export function certificateWithdrawn({ transactionID, ...subject }: IntuneSubject, reason: string, detail: object): AuditEvent {
+  return { ...serviceEvent, name: 'CertificateWithdrawn', ...subject, outcome: 'failure', reason, detail: { transactionID, ...detail } };
+}
+
+/** Intune will not be told of a failure: it did not want to know for too long. */
+export function intuneNotificationGivenUp({ transactionID, ...subject }: IntuneSubject, reason: string): AuditEvent {
+  return { ...serviceEvent, name: 'IntuneNotificationGivenUp', ...subject, outcome: 'failure', reason, detail: { transactionID } };
 }
 
 /** The certificates of a connector's RA keys: one, or one to sign and one to decrypt. */

@@ -79,12 +79,16 @@ export interface ConnectorError {
   detail?: string;
 }
 
-/** A verdict on a request. `reason` is for the device's operator and the audit trail: it holds no secret. `error` is what AWS calls it, if it does. */
+/**
+ * A verdict on a request. `reason` is for the device's operator and the audit trail: it holds no secret. `error` is what AWS calls it, if it does.
+ * `intune` is Intune's own, with the id of the call by which Microsoft's support finds it.
+ */
 export interface Failure {
   pkiStatus: 'FAILURE';
   failInfo: FailInfoName;
   reason: string;
   error?: ConnectorError;
+  intune?: { code: string; activityId: string };
 }
 
 export function failure(failInfo: FailInfoName, reason: string, error?: ConnectorError): Failure {

@@ -1,4 +1,4 @@
-/** Who may enrol: whoever holds a challenge of the connector, or, where its policy says so, a certificate that it issued and that is now renewed. */
+/** Who may enrol: whoever holds a challenge of the connector, whomever Intune vouches for, or, where the policy says so, who renews a certificate of the connector's. */
 import { findCertificate, findCertificateByFingerprint } from '../backends/store/certificates.ts';
 import { listChallengeMacs } from '../backends/store/challenges.ts';
 import type { CertificateRow, Database, Query } from '../backends/store/database.ts';
@@ -16,6 +16,7 @@ import { issuedExtKeyUsage, requestedSubjectAltName } from './certificate-profil
 import type { Challenges } from './challenges.ts';
 import { checkBounds, type DynamicChallenges } from './dynamic-challenges.ts';
 import type { FailureLimits } from './failure-limits.ts';
+import type { IntuneAccess, IntuneConnector } from './intune-access.ts';
 import type { EnrolmentEndpoint, EnrolmentRequest } from './scep-requests.ts';
 import { dayMs } from './validity.ts';
 
@@ -29,11 +30,11 @@ export const authorisationLimits = {
 export type Authorisation =
   | { by: 'challenge'; challengeId: string }
   | { by: 'dynamicChallenge'; dynamicChallengeId: string }
-  | { by: 'renewal'; certificateId: string; serialNumber: string };
+  | { by: 'renewal'; certificateId: string; serialNumber: string }
+  | { by: 'intune'; activityId: string };
 
 const signerExpired = failure('badMessageCheck', 'The certificate included in the request is expired.', { code: 'signerExpired' });
 const renewedTooOften = `The certificate was renewed ${authorisationLimits.renewalsPerCertificateMax} times already`;
-const intuneAdvice = 'This version does not enrol through Microsoft Intune. Use a general-purpose connector.';
 const invalidChallenge = refuseChallenge('is invalid');
 
 function refuseChallenge(what: string): Failure {
@@ -46,6 +47,7 @@ interface AuthorisationsParts {
   challenges: Challenges;
   dynamicChallenges: DynamicChallenges;
   failureLimits: FailureLimits;
+  intune: IntuneAccess;
 }
 
 export class Authorisations {
@@ -57,8 +59,8 @@ export class Authorisations {
 
   /**
    * Proof of possession first: a guess at the password costs the guesser a key and a signature. Then the certificate being renewed, if there is one
-   * and the policy renews, and else the challenge; whether a use of it is left, `claim` says. Throws PkiError, and ThrottlingException when the source has
-   * guessed too often.
+   * and the policy renews, and else the challenge; whether a use of it is left, `claim` says. Throws PkiError, ThrottlingException when the source has
+   * guessed too often, and MicrosoftError when Intune has not said.
    */
   async authorise(endpoint: EnrolmentEndpoint, request: EnrolmentRequest): Promise<Authorisation | Failure> {
     const issued = await this.#findIssued(endpoint, request.signer);
@@ -90,6 +92,8 @@ export class Authorisations {
         const renewed = await findCertificate(query, authorisation.certificateId);
         return renewed?.status === 'ISSUED' && (await isRenewalLeft(query, authorisation.certificateId));
       }
+      case 'intune':
+        return true;
       default:
         return authorisation satisfies never;
     }
@@ -104,6 +108,8 @@ export class Authorisations {
         return refuseChallenge('was used as often as it may be');
       case 'renewal':
         return failure('badRequest', `${renewedTooOften}, or has just been revoked.`);
+      case 'intune':
+        throw new Error('what Intune has validated was not claimed');
       default:
         return by satisfies never;
     }
@@ -160,16 +166,16 @@ export class Authorisations {
     return { by: 'renewal', certificateId: issued.certificate_id, serialNumber: issued.serial_number };
   }
 
-  async #checkChallenge(endpoint: EnrolmentEndpoint, { csr, source }: EnrolmentRequest): Promise<Authorisation | Failure> {
+  async #checkChallenge(endpoint: EnrolmentEndpoint, request: EnrolmentRequest): Promise<Authorisation | Failure> {
     const { challenges, dynamicChallenges, failureLimits } = this.#parts;
     const { connectorId } = endpoint;
-    // Its challenges are for Intune to judge, and this version cannot ask it.
-    if (endpoint.type === 'INTUNE') return failure('badRequest', intuneAdvice, { code: 'noAzureAccess' });
+    const { csr, source } = request;
     const [password, second] = csr.challengePasswords;
     if (password === undefined || second !== undefined) {
       const reason = 'Exactly one challenge password is required in the certificate signing request.';
       return failure('badRequest', reason, { code: 'challengeCount' });
     }
+    if (endpoint.intune) return this.#askIntune(endpoint.intune, request);
     failureLimits.check('challenge', connectorId, source);
     // Both are always looked for, so that the time does not tell which kind a candidate is near to.
     const [challengeId, dynamic] = await Promise.all([
@@ -188,6 +194,12 @@ export class Authorisations {
         dynamicChallengeId: dynamic.dynamic_challenge_id,
       }
     );
+  }
+
+  /** Its challenges are sealed for Intune alone. */
+  async #askIntune(connector: IntuneConnector, request: EnrolmentRequest): Promise<Authorisation | Failure> {
+    const verdict = await this.#parts.intune.validate(connector, request);
+    return 'pkiStatus' in verdict ? verdict : { by: 'intune', ...verdict };
   }
 }
 

@@ -1,8 +1,8 @@
 /** IssueCertificate, GetCertificate and RevokeCertificate of acm-pca: what is asked for is checked and recorded at once, and signed by the queue. */
-import { insertCertificate, revokeCertificate } from '../backends/store/certificates.ts';
+import { insertCertificate } from '../backends/store/certificates.ts';
 import type { CertificateAuthorityRow, CertificateRow, Database, Query } from '../backends/store/database.ts';
 import { findCertificateAndIssuance, insertIssuance } from '../backends/store/issuances.ts';
-import { findLatestRevocation, hasRevokedCertificates, listRevokedCertificates } from '../backends/store/revocation-lists.ts';
+import { hasRevokedCertificates, listRevokedCertificates } from '../backends/store/revocation-lists.ts';
 import { invalidArgs, ServiceException } from '../base/errors.ts';
 import { certificateListLimits } from '../base/pki/crl.ts';
 import { encodePem } from '../base/pki/pem.ts';
@@ -16,6 +16,7 @@ import { certificatesOf, checkStatus, getAuthorityRow } from './certificate-auth
 import { createOnce, tokenReusedMessage } from './client-tokens.ts';
 import { type IssuancePlan, type IssueCertificateRequest, parseCsr, planIssuance } from './issuance-plan.ts';
 import type { IssuanceQueue } from './issuance-queue.ts';
+import { revoke } from './revocation.ts';
 
 interface CertificateIssuanceParts {
   database: Database;
@@ -139,9 +140,7 @@ export class CertificateIssuance {
       if (found === undefined) throw notFound(`a certificate with the serial number ${request.CertificateSerial}`);
       checkRevocable(found, now);
       await checkListLength(query, row.ca_id, now);
-      // Later than any other, so that the latest revocation tells whether a CRL has them all.
-      const revokedAt = Math.max(now, (await findLatestRevocation(query, row.ca_id)) + 1);
-      await revokeCertificate(query, found.certificate.certificate_id, { revokedAt, reason: request.RevocationReason });
+      await revoke(query, found.certificate, { reason: request.RevocationReason, now });
     });
     return {};
   }

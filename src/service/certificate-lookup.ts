@@ -1,6 +1,7 @@
 /** GetCert and GetCRL (RFC 8894 sections 3.3.4 and 3.3.5): a device's own certificate again, and its authority's revocation list. */
 import { findCertificateBySerial } from '../backends/store/certificates.ts';
 import type { Database } from '../backends/store/database.ts';
+import { getTransaction } from '../backends/store/transactions.ts';
 import { type Name, namesEqual } from '../base/pki/name.ts';
 import { parseCertificate } from '../base/pki/x509.ts';
 import { type Failure, failure } from '../base/scep.ts';
@@ -41,7 +42,8 @@ export class CertificateLookup {
   ): Promise<{ certificate: Uint8Array } | Failure> {
     const { caId } = await this.#enrolmentEndpoints.openAuthority(endpoint);
     const row = await findCertificateBySerial(this.#database.query, { caId, serialNumber });
-    const certificate = row?.certificate ? parseCertificate(row.certificate) : undefined;
+    const isHeld = endpoint.intune && row?.transaction_row_id ? await this.#isHeld(row.transaction_row_id) : false;
+    const certificate = row?.certificate && !isHeld ? parseCertificate(row.certificate) : undefined;
     const isOwn =
       certificate !== undefined &&
       row?.connector_id === endpoint.connectorId &&
@@ -51,6 +53,12 @@ export class CertificateLookup {
     return isOwn
       ? { certificate: certificate.der }
       : failure('badCertId', `${unreadable} there is no such certificate of the key that signed it.`);
+  }
+
+  /** Intune has not taken notice of it: nobody is given it. */
+  async #isHeld(transactionRowId: string): Promise<boolean> {
+    const transaction = await getTransaction(this.#database.query, transactionRowId);
+    return transaction?.status !== 'SUCCESS';
   }
 
   /** For anyone who signs: a list is public. */

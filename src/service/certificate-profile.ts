@@ -67,11 +67,18 @@ function compile(policy: EnrolmentPolicy): CompiledPolicy {
   return fresh;
 }
 
+interface ProfileCircumstances {
+  now: number;
+  issuerNotAfter: number;
+  /** Intune has held the names against those that it gave the device. Extensions it does not look at. */
+  areNamesVouched?: boolean;
+}
+
 /** Throws PkiError where an extension of the CSR cannot be parsed. */
 export function applyProfile(
   csr: CertificationRequest,
   policy: EnrolmentPolicy,
-  { now, issuerNotAfter }: { now: number; issuerNotAfter: number },
+  { now, issuerNotAfter, areNamesVouched = false }: ProfileCircumstances,
 ): CertificateContent | Failure {
   const rules = compile(policy);
   const subjectAltName = requestedSubjectAltName(csr);
@@ -81,6 +88,7 @@ export function applyProfile(
     checkKeyUsage(csr, rules) ??
     checkExtKeyUsage(csr, rules) ??
     checkSubject(csr, policy, rules) ??
+    checkSecurityIdentifier(subjectAltName, policy, areNamesVouched) ??
     checkSubjectAltName(subjectAltName, policy, rules);
   if (refusal !== undefined) return refusal;
   if (csr.subject.rdns.length === 0 && subjectAltName.length === 0) {
@@ -158,9 +166,6 @@ function checkSubjectAltName(names: readonly GeneralName[], policy: EnrolmentPol
     const type = foreign.otherNameOid ?? foreign.type;
     return failure('badRequest', `The CSR asks for a subjectAltName of a type that devices are not given: ${type}.`);
   }
-  if (policy.SecurityIdentifier === 'STRIP' && names.some(({ value }) => securityIdentifierUri.test(value))) {
-    return failure('badRequest', 'The CSR asks for a security identifier in its subjectAltName, by which it would name an account.');
-  }
   const refused = findRefusedSubjectAltName(names, rules.subjectAltName);
   if (refused !== undefined) {
     return failure('badRequest', `The CSR asks for a subjectAltName that the connector's policy does not allow: ${refused}.`);
@@ -168,6 +173,16 @@ function checkSubjectAltName(names: readonly GeneralName[], policy: EnrolmentPol
   const missing = Required.flatMap(name => findSubjectAltNameKind(name) ?? []).find(kind => !names.some(name => kindOf(name) === kind));
   if (missing === undefined) return undefined;
   return failure('badRequest', `The CSR lacks a subjectAltName that the connector's policy requires: ${missing}.`);
+}
+
+function checkSecurityIdentifier(
+  names: readonly GeneralName[],
+  { SecurityIdentifier }: EnrolmentPolicy,
+  areNamesVouched: boolean,
+): Failure | undefined {
+  const namesAccount = names.some(({ value }) => securityIdentifierUri.test(value));
+  if (!namesAccount || SecurityIdentifier === 'KEEP' || areNamesVouched) return undefined;
+  return failure('badRequest', 'The CSR asks for a security identifier in its subjectAltName, by which it would name an account.');
 }
 
 function certificateExtensions(csr: CertificationRequest, policy: EnrolmentPolicy, subjectAltName: readonly GeneralName[]): Extension[] {

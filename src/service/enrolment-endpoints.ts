@@ -9,6 +9,7 @@ import type { Certificate } from '../base/pki/x509.ts';
 import type { CertificateAuthorities, OpenAuthority } from './certificate-authorities.ts';
 import type { Endpoints } from './endpoints.ts';
 import { enrolmentPolicyOf } from './enrolment-policies.ts';
+import { intuneConnectorOf } from './intune-access.ts';
 import type { RaKeyRing, RaKeys } from './ra-keys.ts';
 import type { EnrolmentEndpoint, NamedConnector } from './scep-requests.ts';
 
@@ -58,12 +59,13 @@ export class EnrolmentEndpoints {
       connectorId: row.connector_id,
       accountId: row.account_id,
       region: row.region,
-      type: row.type,
+      intune: intuneConnectorOf(row),
       certificateAuthorityArn: row.certificate_authority_arn,
       status: row.status,
       policy,
       policyDocument: row.enrolment_policy,
-      renews: policy.Renewal.Mode === 'CERTIFICATE' && this.#parts.compatibility === 'clients',
+      // Intune renews by a new challenge, and is to be asked each time.
+      renews: policy.Renewal.Mode === 'CERTIFICATE' && this.#parts.compatibility === 'clients' && row.type !== 'INTUNE',
       algorithms: algorithmPolicyOf(policy),
     };
   }

@@ -9,7 +9,7 @@ import { publicKeyLimits } from '../base/pki/public-key.ts';
 import type { Principal } from '../base/resources.ts';
 import type { System } from '../base/system.ts';
 import { getConnectorRow } from './connectors.ts';
-import { checkEnrolmentPolicy } from './enrolment-policy-check.ts';
+import { checkEnrolmentPolicy, checkIntunePolicy } from './enrolment-policy-check.ts';
 
 export const enrolmentPolicyLimits = {
   documentCharactersMax: 64 * 1024,
@@ -66,6 +66,7 @@ export class EnrolmentPolicies {
     const isRaDue = await database.transaction(async query => {
       const row = await getConnectorRow(query, this.#homeOf(principal), ConnectorArn);
       if (row.status === 'DELETING') throw conflict('Connector', ConnectorArn, 'The connector is being deleted.');
+      if (row.type === 'INTUNE') checkIntunePolicy(policy);
       const due = enrolmentPolicyOf(row).RaCertificates !== policy.RaCertificates;
       await updateEnrolmentPolicy(query, row.connector_id, { enrolmentPolicy, isRaDue: due, updatedAt: system.now() });
       return due;

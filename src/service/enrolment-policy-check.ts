@@ -24,6 +24,24 @@ export function checkEnrolmentPolicy(policy: EnrolmentPolicy): void {
   if (violations.length > 0) throw violationsException(violations);
 }
 
+/** What Intune cannot do, or does not look at, in a connector of its own. Throws as `checkEnrolmentPolicy` does. */
+export function checkIntunePolicy({ Approval, Renewal, SecurityIdentifier }: EnrolmentPolicy): void {
+  const violations: Violation[] = [];
+  if (Approval.Mode === 'MANUAL')
+    violations.push(['approval.mode', 'Member must be OFF for an INTUNE connector: Intune knows no request that waits']);
+  if (Renewal.Mode === 'CERTIFICATE') {
+    violations.push(['renewal.mode', 'Member must be OFF for an INTUNE connector: Intune renews by a new challenge']);
+  }
+  if (SecurityIdentifier === 'KEEP') {
+    violations.push([
+      'securityIdentifier',
+      'Member must be STRIP for an INTUNE connector: Intune does not look at it, so a device could ask for any',
+    ]);
+  }
+  if (violations.length > 0)
+    throw violationsException(violations.map(([path, constraint]) => violation(`enrolmentPolicy.${path}`, constraint)));
+}
+
 function* violationsOf(policy: EnrolmentPolicy): Generator<Violation> {
   const { Subject, SubjectAlternativeNames, Keys, Validity, NextCaCertificate } = policy;
   yield* eachMember('subject.allowed', Subject.Allowed, parseSubjectRule, subjectRule);

@@ -1,8 +1,7 @@
 /** One SCEP transaction: who may enrol, for what, issued by whom and recorded where. What was seen before is answered as before. */
-import { findConnectorById } from '../backends/store/connectors.ts';
-import { attempt, type Database, type Query, StoreError, type TransactionRow } from '../backends/store/database.ts';
-import { hasPendingRequests, moveTransaction, updateTransaction } from '../backends/store/transactions.ts';
-import { type AuditEvent, certificateIssued, enrolmentPending, enrolmentRefused, type ScepSubject } from '../base/events.ts';
+import { attempt, type Database, type TransactionRow } from '../backends/store/database.ts';
+import { hasPendingRequests, moveTransaction } from '../backends/store/transactions.ts';
+import { enrolmentPending, enrolmentRefused, type ScepSubject } from '../base/events.ts';
 import { formatName } from '../base/pki/name.ts';
 import { parseCertificationRequest, withoutChallengePasswords } from '../base/pki/pkcs10.ts';
 import { PkiError } from '../base/pki/pki-error.ts';
@@ -11,11 +10,11 @@ import { type Failure, failure, failureOf } from '../base/scep.ts';
 import type { System } from '../base/system.ts';
 import { uuidV7 } from '../base/uuid-v7.ts';
 import type { Audit } from './audit.ts';
-import type { Authorisation, Authorisations } from './authorisations.ts';
-import type { CertificateAuthorities, OpenAuthority } from './certificate-authorities.ts';
-import { applyProfile } from './certificate-profile.ts';
-import type { Alongside, CertificateOrder, Certificates, IssuedCertificate } from './certificates.ts';
-import { ConnectorChangedError, IntentAbandonedError, TooManyPendingError } from './outage.ts';
+import type { Authorisations } from './authorisations.ts';
+import type { CertificateOrder, Certificates, IssuedCertificate } from './certificates.ts';
+import type { EnrolmentIssuance, WaitingRequest } from './enrolment-issuance.ts';
+import type { IntuneNotifications } from './intune-notifications.ts';
+import { CertificateHeldError, IntentAbandonedError, TooManyPendingError } from './outage.ts';
 import type { EnrolmentEndpoint, EnrolmentOutcome, EnrolmentRequest, OpenedRequest } from './scep-requests.ts';
 import { type Begun, certificateIdOf, type ScepTransactions, type TransactionChange, type Written } from './scep-transactions.ts';
 import { dayMs } from './validity.ts';
@@ -26,12 +25,11 @@ export interface EnrolmentParts {
   database: Database;
   system: System;
   audit: Audit;
-  certificateAuthorities: CertificateAuthorities;
   certificates: Certificates;
   authorisations: Authorisations;
   transactions: ScepTransactions;
-  /** Whether the account may have one more certificate issued now. */
-  takeIssuance: (accountId: string) => boolean;
+  issuance: EnrolmentIssuance;
+  intuneNotifications: IntuneNotifications;
 }
 
 export class Enrolment {
@@ -111,13 +109,29 @@ export class Enrolment {
       case 'ISSUING': {
         // Only the CSR says what was begun; whoever polls for one that did not wait asks again.
         if (request.csr === undefined && seen.csr === null) return { pkiStatus: 'PENDING' };
-        return this.#finish(endpoint, waitingRequest(request, seen), seen);
+        const waiting = waitingRequest(request, seen);
+        const issued = await this.#parts.issuance.finish(endpoint, waiting, seen);
+        return this.#deliver(endpoint, waiting, issued, seen.transaction_row_id);
       }
       case 'NOTIFYING':
-        throw new Error('Intune is not told yet');
+        return this.#afterNotice(endpoint, request, seen.transaction_row_id);
       default:
         return seen.status satisfies never;
     }
+  }
+
+  /** The device has what came of it once Intune knows. Throws CertificateHeldError. */
+  async #afterNotice(
+    endpoint: EnrolmentEndpoint,
+    request: OpenedRequest & { csr: EnrolmentRequest['csr'] | undefined },
+    transactionRowId: string,
+  ): Promise<EnrolmentOutcome> {
+    const { intuneNotifications, transactions } = this.#parts;
+    await intuneNotifications.deliver(transactionRowId);
+    const ended = await transactions.get(transactionRowId);
+    const answer = ended && ended.status !== 'NOTIFYING' ? await this.#answerAgain(endpoint, request, ended) : undefined;
+    if (answer === undefined) throw new CertificateHeldError('Another process tells it.');
+    return answer;
   }
 
   /**
@@ -150,37 +164,40 @@ export class Enrolment {
     request: EnrolmentRequest,
     ended: TransactionRow | undefined,
   ): Promise<EnrolmentOutcome | 'lost'> {
-    const issuer = await this.#openIssuer(endpoint);
-    const authorisation = await this.#parts.authorisations.authorise(endpoint, request);
+    const { issuance, authorisations } = this.#parts;
+    const issuer = await issuance.openIssuer(endpoint);
+    const authorisation = await authorisations.authorise(endpoint, request);
     if ('pkiStatus' in authorisation) return authorisation;
-    const order = this.#order(endpoint, request, issuer);
-    if ('pkiStatus' in order) return order;
-    // A renewal gives nothing new, so the operator's word is asked for only once.
-    const waits = endpoint.policy.Approval.Mode === 'MANUAL' && authorisation.by !== 'renewal';
+    const order = issuance.order(endpoint, request, issuer);
     const begun = { authorisation, ended };
+    if ('pkiStatus' in order) return authorisation.by === 'intune' ? this.#failValidated(endpoint, request, order, begun) : order;
+    // A renewal gives nothing new, so the operator's word is asked for only once. Intune knows no request that waits.
+    const waits = endpoint.policy.Approval.Mode === 'MANUAL' && authorisation.by !== 'renewal' && authorisation.by !== 'intune';
     return waits ? this.#hold(endpoint, request, order, begun) : this.#issue(endpoint, request, order, begun);
   }
 
-  async #openIssuer({ certificateAuthorityArn }: EnrolmentEndpoint): Promise<OpenAuthority> {
-    return this.#parts.certificateAuthorities.openForConnector(certificateAuthorityArn);
-  }
-
-  #order(endpoint: EnrolmentEndpoint, { csr }: Pick<EnrolmentRequest, 'csr'>, issuer: OpenAuthority): CertificateOrder | Failure {
-    const issuerNotAfter = issuer.authority.certificates[0].notAfter;
-    const content = applyProfile(csr, endpoint.policy, { now: this.#parts.system.now(), issuerNotAfter });
-    if ('pkiStatus' in content) return content;
-    return {
-      kind: 'DEVICE',
-      connectorId: endpoint.connectorId,
-      issuer,
-      subject: csr.subject.der,
-      subjectPublicKeyInfo: csr.publicKey.spki,
-      extensions: content.extensions,
-      notBefore: content.notBefore,
-      notAfter: content.notAfter,
-      subjectText: content.subject,
-      subjectAlternativeNames: content.subjectAlternativeNames,
-    };
+  /** Intune is told of what fails after it has validated it, once: the transaction has failed, and whoever asks again is told the same. */
+  async #failValidated(
+    endpoint: EnrolmentEndpoint,
+    request: EnrolmentRequest,
+    refusal: Failure,
+    { authorisation, ended }: Begun,
+  ): Promise<Failure | 'lost'> {
+    const { database, intuneNotifications, system, transactions } = this.#parts;
+    const transactionRowId = ended?.transaction_row_id ?? uuidV7(system);
+    const sealedCsr = await intuneNotifications.sealCsr(transactionRowId, request.csr.der);
+    const { transactionID } = request;
+    const notification = { transactionRowId, transactionID, connectorId: endpoint.connectorId, sealedCsr };
+    const isRecorded = await attempt(database, async query => {
+      const change = { status: 'FAILURE', reason: refusal.reason } as const;
+      const written = await transactions.write(query, endpoint, request, { authorisation, ended, change, transactionRowId });
+      if (written !== 'written') return false;
+      await intuneNotifications.insert(query, { ...notification, outcome: { errorDescription: refusal.reason } });
+      return true;
+    });
+    if (!isRecorded) return 'lost';
+    intuneNotifications.wake();
+    return refusal;
   }
 
   /** Records that the request waits for an operator, and takes its challenge for it. */
@@ -190,7 +207,7 @@ export class Enrolment {
     { issuer }: CertificateOrder,
     { authorisation, ended }: Begun,
   ): Promise<EnrolmentOutcome | 'lost'> {
-    const { database, system, audit, authorisations, transactions } = this.#parts;
+    const { database, system, audit, authorisations, issuance, transactions } = this.#parts;
     const now = system.now();
     const requestedSince = now - endpoint.policy.Approval.ExpiresInDays * dayMs;
     const { connectorId } = endpoint;
@@ -201,7 +218,7 @@ export class Enrolment {
     );
     let written = 'lost' as Written;
     const held = await attempt(database, async query => {
-      await this.#checkUnchanged(query, endpoint, issuer);
+      await issuance.checkUnchanged(query, endpoint, issuer);
       if (await hasPendingRequests(query, waiting)) throw new TooManyPendingError();
       const { signer, source } = request;
       const csr = withoutChallengePasswords(request.csr);
@@ -226,18 +243,19 @@ export class Enrolment {
     order: CertificateOrder,
     begun: Begun,
   ): Promise<EnrolmentOutcome | 'lost'> {
-    const { system, authorisations, transactions } = this.#parts;
+    const { system, authorisations, issuance, transactions } = this.#parts;
     let written = 'lost' as Written;
-    const outcome = await this.#issueWith(endpoint, request, order, {
+    const transactionRowId = begun.ended?.transaction_row_id ?? uuidV7(system);
+    const issued = await issuance.issue(endpoint, request, order, {
       authorisation: begun.authorisation,
-      transactionRowId: begun.ended?.transaction_row_id ?? uuidV7(system),
-      record: async (query, certificateId, transactionRowId) => {
+      transactionRowId,
+      record: async (query, certificateId) => {
         const change = { status: 'ISSUING', certificate_id: certificateId } as const;
         written = await transactions.write(query, endpoint, request, { ...begun, transactionRowId, change });
         return written === 'written';
       },
     });
-    if (outcome !== undefined) return outcome;
+    if (issued !== undefined) return this.#deliver(endpoint, request, issued, transactionRowId);
     return written === 'unauthorised' ? authorisations.refusalOf(begun.authorisation) : 'lost';
   }
 
@@ -247,112 +265,41 @@ export class Enrolment {
     request: WaitingRequest,
     approved: TransactionRow,
   ): Promise<EnrolmentOutcome | undefined> {
-    const order = this.#order(endpoint, request, await this.#openIssuer(endpoint));
+    const { issuance } = this.#parts;
+    const { transaction_row_id: transactionRowId } = approved;
+    const order = issuance.order(endpoint, request, await issuance.openIssuer(endpoint));
     if ('pkiStatus' in order) return order;
-    const outcome = await this.#issueWith(endpoint, request, order, {
+    const issued = await issuance.issue(endpoint, request, order, {
       authorisation: { by: 'approval', decidedBy: approved.decided_by ?? '' },
-      transactionRowId: approved.transaction_row_id,
+      transactionRowId,
       record: (query, certificateId) => {
         const change = { status: 'ISSUING', certificate_id: certificateId, updated_at: this.#parts.system.now() } as const;
-        return moveTransaction(query, approved.transaction_row_id, approved, change);
+        return moveTransaction(query, transactionRowId, approved, change);
       },
     });
-    if (outcome !== undefined) return outcome;
-    const seen = await this.#parts.transactions.get(approved.transaction_row_id);
+    if (issued !== undefined) return this.#deliver(endpoint, request, issued, transactionRowId);
+    const seen = await this.#parts.transactions.get(transactionRowId);
     // Another copy of the request, or another poll, took it to its authority, which failed: the approval is there for the next.
     if (seen === undefined || seen.status === 'APPROVED') throw new IntentAbandonedError();
     return this.#answerAgain(endpoint, request, seen);
   }
 
-  /** Undefined when `record` answers false. */
-  async #issueWith(
+  async #deliver(
     endpoint: EnrolmentEndpoint,
     request: WaitingRequest,
-    order: CertificateOrder,
-    { transactionRowId, authorisation, record }: Issuance,
-  ): Promise<EnrolmentOutcome | undefined> {
-    const { certificates, transactions, takeIssuance } = this.#parts;
-    if (!takeIssuance(endpoint.accountId)) {
-      return failure('badRequest', 'Certificate authority issuance limit exceeded.', { code: 'issuanceLimitExceeded' });
-    }
-    let intentId: string | undefined;
-    try {
-      const issued = await certificates.issue(order, {
-        ...this.#alongside(endpoint, request, { transactionRowId, authorisation }),
-        atIntent: async (query, certificateId) => {
-          await this.#checkUnchanged(query, endpoint, order.issuer);
-          const recorded = await record(query, certificateId, transactionRowId);
-          if (recorded) intentId = certificateId;
-          return recorded;
-        },
-      });
-      return issued && this.#success(endpoint, issued);
-    } catch (error) {
-      // A store that cannot be written cannot be tidied either: the worker does it later.
-      if (intentId !== undefined && !(error instanceof StoreError)) {
-        await transactions.abandon({ certificate_id: intentId, transaction_row_id: transactionRowId });
-      }
-      throw error;
-    }
+    issued: IssuedCertificate | Failure,
+    transactionRowId: string,
+  ): Promise<EnrolmentOutcome> {
+    if ('pkiStatus' in issued) return issued;
+    return endpoint.intune ? this.#afterNotice(endpoint, request, transactionRowId) : this.#success(endpoint, issued);
   }
 
-  async #finish(endpoint: EnrolmentEndpoint, request: WaitingRequest, seen: TransactionRow): Promise<EnrolmentOutcome> {
-    const order = this.#order(endpoint, request, await this.#openIssuer(endpoint));
-    if ('pkiStatus' in order) {
-      // The policy no longer allows what was begun.
-      await this.#parts.transactions.abandon({ certificate_id: certificateIdOf(seen), transaction_row_id: seen.transaction_row_id });
-      return order;
-    }
-    const alongside = this.#alongside(endpoint, request, {
-      transactionRowId: seen.transaction_row_id,
-      authorisation: { by: 'resumption' },
-    });
-    return this.#success(endpoint, await this.#parts.certificates.resume(certificateIdOf(seen), order, alongside));
-  }
-
-  /** What is committed with the certificate: the end of the transaction and its audit event. */
-  #alongside(
-    endpoint: EnrolmentEndpoint,
-    request: WaitingRequest,
-    { transactionRowId, authorisation }: Pick<Issuance, 'transactionRowId' | 'authorisation'>,
-  ): Alongside {
-    const { audit, system } = this.#parts;
-    const { transactionID, source } = request;
-    let event: AuditEvent | undefined;
-    return {
-      transactionRowId,
-      atRecord: async (query, { serialNumber, subjectText, notAfter }) => {
-        const certificate = { serialNumber, subject: subjectText, notAfter, authorisation };
-        event = certificateIssued({ ...subjectOf(endpoint), transactionID, source }, certificate);
-        await updateTransaction(query, transactionRowId, { status: 'SUCCESS', updated_at: system.now() });
-        await audit.insert(query, event);
-      },
-      afterRecord: () => event && audit.log(event),
-    };
-  }
-
-  /** Nothing is begun by what an administrator has changed since the request came. Throws ConnectorChangedError. */
-  async #checkUnchanged(query: Query, { connectorId, policyDocument }: EnrolmentEndpoint, issuer: OpenAuthority): Promise<void> {
-    const connector = await findConnectorById(query, connectorId);
-    const isSame = connector?.status === 'ACTIVE' && connector.enrolment_policy === policyDocument;
-    if (!isSame || !(await this.#parts.certificateAuthorities.isUnchanged(query, issuer))) throw new ConnectorChangedError();
-  }
-
-  async #success({ policy, certificateAuthorityArn }: EnrolmentEndpoint, { certificate }: IssuedCertificate): Promise<EnrolmentOutcome> {
-    if (!policy.CaCertificateInCertRep) return { pkiStatus: 'SUCCESS', certificates: [certificate] };
-    const { authority } = await this.#parts.certificateAuthorities.openForConnector(certificateAuthorityArn);
+  async #success(endpoint: EnrolmentEndpoint, { certificate }: IssuedCertificate): Promise<EnrolmentOutcome> {
+    if (!endpoint.policy.CaCertificateInCertRep) return { pkiStatus: 'SUCCESS', certificates: [certificate] };
+    const { authority } = await this.#parts.issuance.openIssuer(endpoint);
     return { pkiStatus: 'SUCCESS', certificates: [certificate, authority.certificates[0].der] };
   }
 }
-
-interface Issuance {
-  transactionRowId: string;
-  authorisation: Authorisation | { by: 'approval'; decidedBy: string } | { by: 'resumption' };
-  record(query: Query, certificateId: string, transactionRowId: string): Promise<boolean>;
-}
-
-/** A request, or a poll, together with the CSR that it is about. */
-type WaitingRequest = OpenedRequest & Pick<EnrolmentRequest, 'csr'>;
 
 function waitingRequest(request: OpenedRequest & { csr: EnrolmentRequest['csr'] | undefined }, seen: TransactionRow): WaitingRequest {
   if (request.csr !== undefined) return { ...request, csr: request.csr };

@@ -1,5 +1,6 @@
 /** The worker that takes connectors along the drawn arrows, CREATING to ACTIVE or FAILED, DELETING to gone, and renews their RA keys. Each is claimed by a lease, so many nodes may run it. */
 import { CaError } from '../backends/ca/certificate-authority.ts';
+import { findCertificate } from '../backends/store/certificates.ts';
 import { deleteChallengesOf } from '../backends/store/challenges.ts';
 import {
   activateConnector,
@@ -11,6 +12,7 @@ import {
 } from '../backends/store/connectors.ts';
 import { attempt, type ConnectorRow, type Database, type Query, StoreError } from '../backends/store/database.ts';
 import { deleteDynamicChallengesOf } from '../backends/store/dynamic-challenges.ts';
+import { deleteNotificationsOf } from '../backends/store/intune-notifications.ts';
 import { deleteRaKeysOf } from '../backends/store/ra-keys.ts';
 import { deleteAllTags, deleteTagsUnder } from '../backends/store/tags.ts';
 import {
@@ -29,6 +31,7 @@ import type { CertificateAuthorities, OpenAuthority } from './certificate-author
 import type { Endpoints } from './endpoints.ts';
 import { enrolmentPolicyOf } from './enrolment-policies.ts';
 import type { NewRaKeys, RaKeys } from './ra-keys.ts';
+import { revoke } from './revocation.ts';
 import { StepLoop } from './step-loop.ts';
 
 export const lifecycleLimits = {
@@ -163,6 +166,11 @@ export class Lifecycle extends StepLoop {
       await deleteChallengesOf(query, connectorId);
       await deleteDynamicChallengesOf(query, connectorId);
       await deleteRaKeysOf(query, connectorId);
+      for (const { certificate_id: certificateId } of await deleteNotificationsOf(query, connectorId)) {
+        // Nobody can fetch it any more, and Intune will not know of it.
+        const held = certificateId === null ? undefined : await findCertificate(query, certificateId);
+        if (held !== undefined) await revoke(query, held, { reason: 'CESSATION_OF_OPERATION', now: this.#parts.system.now() });
+      }
       await deleteTagsUnder(query, arn);
       await deleteAllTags(query, arn);
       if (!(await deleteConnectorRow(query, connectorId))) return false;

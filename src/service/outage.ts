@@ -1,5 +1,6 @@
 /** What a client may be told when the store or the certificate authority cannot do its work: an outage to wait out, without the operator's file names. */
 import { CaError } from '../backends/ca/certificate-authority.ts';
+import { MicrosoftError } from '../backends/intune/microsoft-error.ts';
 import { StoreError, type StoreErrorReason } from '../backends/store/database.ts';
 import type { ConnectorStatusReason } from '../base/resources.ts';
 import type { ConnectorError, ConnectorErrorCode } from '../base/scep.ts';
@@ -32,6 +33,17 @@ export class TooManyPendingError extends Error {
   }
 }
 
+/** Intune has to know of a certificate before its device has it. The device comes back for it. */
+export class CertificateHeldError extends Error {
+  override readonly name = 'CertificateHeldError';
+  readonly retryAfterMs: number | undefined;
+
+  constructor(reason: string, retryAfterMs?: number) {
+    super(`The certificate is held until Intune has taken notice of it. ${reason}`);
+    this.retryAfterMs = retryAfterMs;
+  }
+}
+
 const messageByReason: Record<StoreErrorReason, string> = {
   full: 'The disk of this service is full. Nothing was changed; try again once its operator has freed some space.',
   'read-only': 'This service cannot write to its store. Nothing was changed; try again once its operator has restored write access.',
@@ -47,8 +59,16 @@ const errorByReason: Partial<Record<ConnectorStatusReason, ConnectorErrorCode>> 
   PRIVATECA_RESOURCE_NOT_FOUND: 'authorityDoesNotExist',
 };
 
-/** Undefined when the error is not an outage. `error` is what AWS's connector calls it, where it does. */
-export function outageOf(error: unknown): { message: string; error?: ConnectorError } | undefined {
+interface Outage {
+  message: string;
+  /** What AWS's connector calls it, where it does. */
+  error?: ConnectorError;
+  /** Where it is known how long it will last. */
+  retryAfterMs?: number | undefined;
+}
+
+/** Undefined when the error is not an outage. */
+export function outageOf(error: unknown): Outage | undefined {
   if (error instanceof CaError) {
     const code = errorByReason[error.reason];
     const message = `This connector cannot issue at present (${error.reason}). Try again later.`;
@@ -56,6 +76,9 @@ export function outageOf(error: unknown): { message: string; error?: ConnectorEr
   }
   if (error instanceof ConnectorChangedError) return { message: `${error.message} Try again.`, error: { code: 'connectorChanged' } };
   if (error instanceof IntentAbandonedError || error instanceof TooManyPendingError) return { message: error.message };
+  if (error instanceof MicrosoftError || error instanceof CertificateHeldError) {
+    return { message: 'This connector waits for Microsoft Intune. Try again later.', retryAfterMs: error.retryAfterMs };
+  }
   if (error instanceof OverloadError) return { message: 'This service is overloaded. Try again later.' };
   return error instanceof StoreError ? { message: messageByReason[error.reason] } : undefined;
 }

@@ -5,6 +5,7 @@ import type { AlgorithmPolicy, DigestName } from '../base/pki/algorithms.ts';
 import type { CertificationRequest } from '../base/pki/pkcs10.ts';
 import type { Certificate } from '../base/pki/x509.ts';
 import type { Failure } from '../base/scep.ts';
+import type { IntuneConnector } from './intune-access.ts';
 
 export interface NamedConnector {
   accountId: string;
@@ -14,7 +15,8 @@ export interface NamedConnector {
 
 /** A connector that a SCEP URL leads to. */
 export interface EnrolmentEndpoint extends NamedConnector {
-  type: ConnectorRow['type'];
+  /** Of a connector that asks Intune who may enrol. */
+  intune?: IntuneConnector | undefined;
   certificateAuthorityArn: string;
   /** Whether it answers; CREATING is about to, FAILED and DELETING are not. */
   status: ConnectorRow['status'];

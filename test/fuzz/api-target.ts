@@ -3,6 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { sql } from 'kysely';
+import { fetchTransport } from '../../src/backends/intune/microsoft-http.ts';
 import type { Database } from '../../src/backends/store/database.ts';
 import type { Log } from '../../src/base/events.ts';
 import { realSystem, type System } from '../../src/base/system.ts';
@@ -55,7 +56,7 @@ export async function openApiTarget(): Promise<ApiTarget> {
   // No power cut will be survived, and commits cost a tenth.
   await sql`pragma synchronous = off`.execute(database.query);
   const audit = opening.use(new Audit({ database, system, log }));
-  const services = createServices(config, { installation, workers, audit, log });
+  const services = createServices(config, { installation, workers, audit, log, transport: fetchTransport });
   const workersOf = [services.lifecycle, services.authorityLifecycle, services.issuanceQueue];
   for (const worker of workersOf) worker.wake = () => {};
   const opened = opening.move();

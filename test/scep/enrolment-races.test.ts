@@ -1,6 +1,8 @@
 /** What happens to a connector while one of its requests is under way: at whatever moment, no request gets more than it was allowed, and none is lost. */
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, it } from 'node:test';
+import { IntuneClient } from '../../src/backends/intune/intune-client.ts';
+import { fetchTransport } from '../../src/backends/intune/microsoft-http.ts';
 import { LocalKeyProtector, loadMasterKey } from '../../src/backends/key-protector.ts';
 import { deleteChallengesOf } from '../../src/backends/store/challenges.ts';
 import type { Database } from '../../src/backends/store/database.ts';
@@ -19,7 +21,10 @@ import { DynamicChallenges } from '../../src/service/dynamic-challenges.ts';
 import { Endpoints } from '../../src/service/endpoints.ts';
 import { Enrolment } from '../../src/service/enrolment.ts';
 import { EnrolmentEndpoints } from '../../src/service/enrolment-endpoints.ts';
+import { EnrolmentIssuance } from '../../src/service/enrolment-issuance.ts';
 import { FailureLimits } from '../../src/service/failure-limits.ts';
+import { IntuneAccess } from '../../src/service/intune-access.ts';
+import { IntuneNotifications } from '../../src/service/intune-notifications.ts';
 import { IntentAbandonedError } from '../../src/service/outage.ts';
 import { RaKeys } from '../../src/service/ra-keys.ts';
 import type { EnrolmentEndpoint, EnrolmentRequest } from '../../src/service/scep-requests.ts';
@@ -60,21 +65,24 @@ async function startNode(replaced: Partial<Replaced>): Promise<Node> {
   const certificates = new Certificates({ database, system });
   const common = { ...config, database, keyProtector, system, certificates, workers };
   const classes: Replaced = { challenges: Challenges, dynamicChallenges: DynamicChallenges, transactions: ScepTransactions, ...replaced };
+  const audit = new Audit({ database, system, log: silent });
+  const intune = new IntuneAccess({
+    client: new IntuneClient({ ...config.microsoft, system, transport: fetchTransport }),
+    signAssertion: async () => '',
+  });
+  const intuneNotifications = new IntuneNotifications({ ...common, audit, log: silent, intune });
   const authorisations = new Authorisations({
     ...common,
+    intune,
     challenges: new classes.challenges(common),
     dynamicChallenges: new classes.dynamicChallenges(common),
     failureLimits: new FailureLimits(common),
   });
   const certificateAuthorities = new CertificateAuthorities(common);
-  const enrolment = new Enrolment({
-    ...common,
-    audit: new Audit({ database, system, log: silent }),
-    certificateAuthorities,
-    authorisations,
-    transactions: new classes.transactions({ ...common, authorisations }),
-    takeIssuance: () => true,
-  });
+  const transactions = new classes.transactions({ ...common, authorisations });
+  const issuing = { ...common, audit, transactions, intuneNotifications };
+  const issuance = new EnrolmentIssuance({ ...issuing, certificateAuthorities, takeIssuance: () => true });
+  const enrolment = new Enrolment({ ...issuing, authorisations, issuance });
   const raKeys = new RaKeys(common);
   const enrolmentEndpoints = new EnrolmentEndpoints({ ...common, certificateAuthorities, raKeys, endpoints: new Endpoints(config) });
   const { endpoint } = await enrolmentEndpoints.findEndpoint({ accountId, connectorId, secret: endpointSecret, host: undefined });

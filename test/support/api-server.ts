@@ -6,6 +6,7 @@ import PcaConnectorScep from 'aws-sdk/clients/pcaconnectorscep.js';
 import type { AWSError } from 'aws-sdk/lib/error.js';
 import type { Request } from 'aws-sdk/lib/request.js';
 import type { Insertable } from 'kysely';
+import { fetchTransport } from '../../src/backends/intune/microsoft-http.ts';
 import { LocalKeyProtector } from '../../src/backends/key-protector.ts';
 import { insertCertificateAuthority } from '../../src/backends/store/certificate-authorities.ts';
 import { deleteConnectorRow, updateConnectorStatus } from '../../src/backends/store/connectors.ts';
@@ -82,7 +83,7 @@ export async function startApiServer({ env = unthrottled }: { env?: Record<strin
   const installation: Installation = { ...common, accessKeys, [Symbol.asyncDispose]: async () => {} };
   const audit = new Audit(common);
   const workers = new WorkerPool(1);
-  const services = createServices(config, { installation, workers, audit, log });
+  const services = createServices(config, { installation, workers, audit, log, transport: fetchTransport });
   services.lifecycle.wake = () => {
     server.wakeUps += 1;
   };

@@ -3,6 +3,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
+import { fetchTransport } from '../../src/backends/intune/microsoft-http.ts';
 import type { Database } from '../../src/backends/store/database.ts';
 import type { Log } from '../../src/base/events.ts';
 import { realSystem, type System } from '../../src/base/system.ts';
@@ -66,7 +67,7 @@ export async function openVectorWorld(options: VectorWorldOptions = {}): Promise
   const { database } = installation;
   const audit = opening.use(new Audit({ database, system, log }));
   const workers = workersOption === 'inline' ? inline : opening.use(new WorkerPool(workersOption));
-  const services = createServices(config, { installation, workers, audit, log });
+  const services = createServices(config, { installation, workers, audit, log, transport: fetchTransport });
   const { compatibility, publicUrl } = config;
   const { handle } = createScepFront({ ...services, compatibility, publicUrl, system, log, record: event => audit.recordCall(event) });
   let listening: Promise<string> | undefined;

@@ -109,7 +109,8 @@ async function answerOrExcuse(parts: FrontParts, request: ScepRequest, url: Scep
     const fields = { err: error, connectorId: hit.named?.connectorId, operation };
     parts.log.error(fields, 'a SCEP request could not be answered');
     if (outage === undefined) return refusal(500, 'An internal error occurred.');
-    return { ...refusal(503, outage.message, outage.error), headers: { 'retry-after': retryAfterSeconds } };
+    const retryAfter = outage.retryAfterMs === undefined ? retryAfterSeconds : String(Math.ceil(outage.retryAfterMs / 1000));
+    return { ...refusal(503, outage.message, outage.error), headers: { 'retry-after': retryAfter } };
   }
 }
 
