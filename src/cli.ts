@@ -3,7 +3,7 @@ import { createPrivateKey, type KeyObject } from 'node:crypto';
 import { access, constants, mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
-import { Command, CommanderError, InvalidArgumentError } from 'commander';
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { type Logger, pino } from 'pino';
 import pretty from 'pino-pretty';
 import packageJson from '../package.json' with { type: 'json' };
@@ -21,6 +21,7 @@ import { examine } from './client/doctor.ts';
 import { type Enrolled, EnrolmentRefusedError, enroll } from './client/enroll.ts';
 import { OptionError, ScepClientError } from './client/scep-client.ts';
 import { type Config, ConfigError, describeConfig, readConfig } from './config.ts';
+import { testConnector } from './connection-doctor.ts';
 import { type RunningServer, startServer } from './server.ts';
 
 const exitStatus = { failure: 1, wrongUsage: 2 } as const;
@@ -57,9 +58,10 @@ program
 
 program
   .command('doctor')
-  .description('ask a SCEP endpoint what a device would ask and say what works')
-  .requiredOption('--url <url>', 'the SCEP URL')
+  .description('ask a SCEP endpoint what a device would ask, or Microsoft what an INTUNE connector would, and say what works')
+  .option('--url <url>', 'the SCEP URL')
   .option('--ca-fingerprint <sha256>', 'the SHA-256 fingerprint that the CA must have')
+  .addOption(new Option('--connector <arn>', 'an INTUNE connector in the store of this machine').conflicts(['url', 'caFingerprint']))
   .action(runDoctor);
 
 program.command('check-config').description('print the effective configuration, or every mistake in it').action(checkConfig);
@@ -219,14 +221,31 @@ async function writeEnrolled(directory: string, { privateKey, certificate, issue
   for (const name of Object.keys(texts)) await rename(join(directory, `${name}.new`), join(directory, name));
 }
 
-async function runDoctor({ url, caFingerprint }: { url: string; caFingerprint?: string }): Promise<void> {
-  const marks = { works: 'ok      ', warning: 'warning ', fails: 'FAILS   ' };
+const marks = { works: 'ok      ', warning: 'warning ', fails: 'FAILS   ', skipped: 'skipped ' } as const;
+const marksOfSteps = { SUCCEEDED: 'works', WARNING: 'warning', FAILED: 'fails', SKIPPED: 'skipped' } as const;
+
+interface DoctorArguments {
+  url?: string;
+  caFingerprint?: string;
+  connector?: string;
+}
+
+async function runDoctor({ url, caFingerprint, connector }: DoctorArguments): Promise<void> {
+  if (connector !== undefined) return examineConnector(connector);
+  if (url === undefined) throw new InvalidArgumentError('doctor needs --url URL or --connector ARN');
   let failures = 0;
   for await (const { outcome, text } of examine(url, caFingerprint, realSystem)) {
     if (outcome === 'fails') failures += 1;
     console.log(`${marks[outcome]} ${text}`);
   }
   if (failures > 0) throw new ScepClientError('a device could not enrol here; the lines marked FAILS say why.');
+}
+
+async function examineConnector(connectorArn: string): Promise<void> {
+  const steps = await testConnector(connectorArn, createLog);
+  for (const { Name, Outcome, Advice } of steps) console.log(`${marks[marksOfSteps[Outcome]]} ${Name}: ${Advice}`);
+  if (steps.some(({ Outcome }) => Outcome === 'FAILED'))
+    throw new ScepClientError('devices of this connector could not enrol; the line marked FAILS says why.');
 }
 
 function checkConfig(): void {

@@ -75,6 +75,7 @@ export async function startServer(
     services.lifecycle,
     services.intentRecovery,
     services.intuneNotifications,
+    services.intuneRevocations,
     services.auditRetention,
   ];
   for (const loop of loops) starting.use(loop);

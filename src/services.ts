@@ -27,6 +27,7 @@ import { FailureLimits } from './service/failure-limits.ts';
 import { IntentRecovery } from './service/intent-recovery.ts';
 import { IntuneAccess } from './service/intune-access.ts';
 import { IntuneNotifications } from './service/intune-notifications.ts';
+import { IntuneRevocations } from './service/intune-revocations.ts';
 import { IssuanceQueue } from './service/issuance-queue.ts';
 import { Lifecycle } from './service/lifecycle.ts';
 import { PendingRequests } from './service/pending-requests.ts';
@@ -103,6 +104,7 @@ export function createServices(config: Config, { installation, workers, audit, l
     failureLimits,
     intune,
     intuneNotifications,
+    intuneRevocations: new IntuneRevocations({ ...common, audit, intune }),
     intentRecovery: new IntentRecovery({ ...common, transactions }),
     privateCa,
     issuance,

@@ -252,6 +252,11 @@ export function certificateWithdrawn({ transactionID, ...subject }: IntuneSubjec
   return { ...serviceEvent, name: 'CertificateWithdrawn', ...subject, outcome: 'failure', reason, detail: { transactionID, ...detail } };
 }
 
+/** Intune wanted it, for a device that has left or a profile that has changed. */
+export function certificateRevokedByIntune(subject: ConnectorSubject, certificate: { serialNumber: string; subject: string }): AuditEvent {
+  return { ...serviceEvent, name: 'CertificateRevoked', ...subject, outcome: 'success', detail: { ...certificate, by: 'Intune' } };
+}
+
 /** Intune will not be told of a failure: it did not want to know for too long. */
 export function intuneNotificationGivenUp({ transactionID, ...subject }: IntuneSubject, reason: string): AuditEvent {
   return { ...serviceEvent, name: 'IntuneNotificationGivenUp', ...subject, outcome: 'failure', reason, detail: { transactionID } };

@@ -3,7 +3,6 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { sql } from 'kysely';
-import { fetchTransport } from '../../src/backends/intune/microsoft-http.ts';
 import type { Database } from '../../src/backends/store/database.ts';
 import type { Log } from '../../src/base/events.ts';
 import { realSystem, type System } from '../../src/base/system.ts';
@@ -14,6 +13,7 @@ import type { ApiRequest, ApiResponse } from '../../src/fronts/api/request.ts';
 import { openInstallation } from '../../src/installation.ts';
 import { Audit } from '../../src/service/audit.ts';
 import { apiDependencies, createServices } from '../../src/services.ts';
+import { noMicrosoft } from '../support/no-microsoft.ts';
 import { insertWaitingRequest } from '../support/waiting-requests.ts';
 import type { SigningCredentials } from './request-signing.ts';
 
@@ -56,7 +56,7 @@ export async function openApiTarget(): Promise<ApiTarget> {
   // No power cut will be survived, and commits cost a tenth.
   await sql`pragma synchronous = off`.execute(database.query);
   const audit = opening.use(new Audit({ database, system, log }));
-  const services = createServices(config, { installation, workers, audit, log, transport: fetchTransport });
+  const services = createServices(config, { installation, workers, audit, log, transport: noMicrosoft });
   const workersOf = [services.lifecycle, services.authorityLifecycle, services.issuanceQueue];
   for (const worker of workersOf) worker.wake = () => {};
   const opened = opening.move();

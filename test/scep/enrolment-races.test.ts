@@ -2,7 +2,6 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import { IntuneClient } from '../../src/backends/intune/intune-client.ts';
-import { fetchTransport } from '../../src/backends/intune/microsoft-http.ts';
 import { LocalKeyProtector, loadMasterKey } from '../../src/backends/key-protector.ts';
 import { deleteChallengesOf } from '../../src/backends/store/challenges.ts';
 import type { Database } from '../../src/backends/store/database.ts';
@@ -29,6 +28,7 @@ import { IntentAbandonedError } from '../../src/service/outage.ts';
 import { RaKeys } from '../../src/service/ra-keys.ts';
 import type { EnrolmentEndpoint, EnrolmentRequest } from '../../src/service/scep-requests.ts';
 import { ScepTransactions } from '../../src/service/scep-transactions.ts';
+import { noMicrosoft } from '../support/no-microsoft.ts';
 import { approveWaiting, createDynamicChallenge, setEnrolmentPolicy } from '../support/operator.ts';
 import { issuanceIn, issuedBy, RawScepClient } from '../support/raw-scep-client.ts';
 import { challengePassword } from '../support/scep-messages.ts';
@@ -67,7 +67,7 @@ async function startNode(replaced: Partial<Replaced>): Promise<Node> {
   const classes: Replaced = { challenges: Challenges, dynamicChallenges: DynamicChallenges, transactions: ScepTransactions, ...replaced };
   const audit = new Audit({ database, system, log: silent });
   const intune = new IntuneAccess({
-    client: new IntuneClient({ ...config.microsoft, system, transport: fetchTransport }),
+    client: new IntuneClient({ ...config.microsoft, system, transport: noMicrosoft }),
     signAssertion: async () => '',
   });
   const intuneNotifications = new IntuneNotifications({ ...common, audit, log: silent, intune });

@@ -6,7 +6,6 @@ import PcaConnectorScep from 'aws-sdk/clients/pcaconnectorscep.js';
 import type { AWSError } from 'aws-sdk/lib/error.js';
 import type { Request } from 'aws-sdk/lib/request.js';
 import type { Insertable } from 'kysely';
-import { fetchTransport } from '../../src/backends/intune/microsoft-http.ts';
 import { LocalKeyProtector } from '../../src/backends/key-protector.ts';
 import { insertCertificateAuthority } from '../../src/backends/store/certificate-authorities.ts';
 import { deleteConnectorRow, updateConnectorStatus } from '../../src/backends/store/connectors.ts';
@@ -24,6 +23,7 @@ import { Audit } from '../../src/service/audit.ts';
 import { apiDependencies, createServices, type Services } from '../../src/services.ts';
 import { allSettings } from '../../src/settings.ts';
 import { listenApi } from './api-listener.ts';
+import { noMicrosoft } from './no-microsoft.ts';
 
 process.env['AWS_SDK_JS_SUPPRESS_MAINTENANCE_MODE_MESSAGE'] = '1';
 
@@ -83,7 +83,7 @@ export async function startApiServer({ env = unthrottled }: { env?: Record<strin
   const installation: Installation = { ...common, accessKeys, [Symbol.asyncDispose]: async () => {} };
   const audit = new Audit(common);
   const workers = new WorkerPool(1);
-  const services = createServices(config, { installation, workers, audit, log, transport: fetchTransport });
+  const services = createServices(config, { installation, workers, audit, log, transport: noMicrosoft });
   services.lifecycle.wake = () => {
     server.wakeUps += 1;
   };

@@ -3,7 +3,6 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
-import { fetchTransport } from '../../src/backends/intune/microsoft-http.ts';
 import type { Database } from '../../src/backends/store/database.ts';
 import type { Log } from '../../src/base/events.ts';
 import { realSystem, type System } from '../../src/base/system.ts';
@@ -14,6 +13,7 @@ import { openInstallation } from '../../src/installation.ts';
 import { startServer } from '../../src/server.ts';
 import { Audit } from '../../src/service/audit.ts';
 import { createServices, type Services } from '../../src/services.ts';
+import { noMicrosoft } from './no-microsoft.ts';
 import { worldNow } from './vector-identities.ts';
 import { fillStore, worldHome } from './vector-store.ts';
 
@@ -67,7 +67,7 @@ export async function openVectorWorld(options: VectorWorldOptions = {}): Promise
   const { database } = installation;
   const audit = opening.use(new Audit({ database, system, log }));
   const workers = workersOption === 'inline' ? inline : opening.use(new WorkerPool(workersOption));
-  const services = createServices(config, { installation, workers, audit, log, transport: fetchTransport });
+  const services = createServices(config, { installation, workers, audit, log, transport: noMicrosoft });
   const { compatibility, publicUrl } = config;
   const { handle } = createScepFront({ ...services, compatibility, publicUrl, system, log, record: event => audit.recordCall(event) });
   let listening: Promise<string> | undefined;

@@ -47,7 +47,7 @@ beforeEach(() => {
     system: { now: () => now, randomUUID: () => `id-${++ids}` },
     transport: async request => {
       sent.push(request);
-      const of = { 'Entra ID': answers.entra, 'Microsoft Graph': answers.graph, Intune: answers.intune }[request.service];
+      const of = { 'Entra ID': answers.entra, 'Microsoft Graph': answers.graph, Intune: answers.intune, 'The issuer': [] }[request.service];
       const [next] = of;
       if (of.length > 1) of.shift();
       if (next === undefined) throw new Error('nothing left to answer');

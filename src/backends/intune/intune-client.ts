@@ -159,15 +159,17 @@ export class IntuneClient {
     await this.#call(client, { service, action, body: { results }, form: uploadAnswer });
   }
 
-  /** For the connection test, one step at a time. Each throws MicrosoftError. */
-  async testToken(client: EntraClient, of: 'Microsoft Graph' | 'Intune'): Promise<AccessToken> {
+  /** A new token, whatever there is: for the connection test, which looks at what Entra ID says now. Throws MicrosoftError. */
+  async fetchToken(client: EntraClient, of: 'Microsoft Graph' | 'Intune'): Promise<AccessToken> {
     const scope = of === 'Intune' ? this.#scope : `${this.#parts.graphUrl}/.default`;
     return this.#entra.fetchToken(client, scope, this.#budget());
   }
 
-  async testServices(client: EntraClient): Promise<string[]> {
-    const map = await this.#serviceMaps.fetchMap(client, this.#budget());
-    return Object.values(serviceNames).map(service => this.#serviceMaps.locate(map, service));
+  /** Where Intune is now, with the service that validates among it: for the connection test. Throws MicrosoftError. */
+  async locateServices(client: EntraClient): Promise<string> {
+    const takeTime = this.#budget();
+    const map = await this.#serviceMaps.fetchMap(client, takeTime);
+    return this.#located(client, map, serviceNames.validation);
   }
 
   async #notify(client: EntraClient, name: string, body: object): Promise<IntuneVerdict> {

@@ -1,6 +1,7 @@
 /** What goes wrong between a connector and Microsoft, and whether time or an administrator mends it. */
 
-export type MicrosoftService = 'Entra ID' | 'Microsoft Graph' | 'Intune';
+/** `The issuer` is the connector's own, asked for its keys as Entra ID does. */
+export type MicrosoftService = 'Entra ID' | 'Microsoft Graph' | 'Intune' | 'The issuer';
 
 /**
  * `unreachable` passes: no answer, or one that is none. The others stay until an administrator changes something in Entra ID: it gives no token, it does

@@ -102,6 +102,32 @@ export async function claimConnectors(
   );
 }
 
+/** Up to `limit` INTUNE connectors whose revocation requests are due, and no more before `nextPollAt`: each goes to one worker. */
+export async function claimRevocationPolls(
+  query: Query,
+  { now, nextPollAt, limit }: { now: number; nextPollAt: number; limit: number },
+): Promise<ConnectorRow[]> {
+  return (
+    query
+      .updateTable('connectors')
+      .set({ revocation_poll_at: nextPollAt })
+      // Asked again here: PostgreSQL rechecks only this condition when another worker was faster.
+      .where('revocation_poll_at', '<=', now)
+      .where('connector_id', 'in', due =>
+        due
+          .selectFrom('connectors')
+          .select('connector_id')
+          .where('type', '=', 'INTUNE')
+          .where('status', '=', 'ACTIVE')
+          .where('revocation_poll_at', '<=', now)
+          .orderBy('revocation_poll_at')
+          .limit(limit),
+      )
+      .returningAll()
+      .execute()
+  );
+}
+
 /** Whether the connector was in `from` and is ACTIVE until it is due again. The lease ends; only a change of status is an update of the connector. */
 export async function activateConnector(
   query: Query,

@@ -1,9 +1,11 @@
-/** What AWS's API does not have about enrolment, as data: enrolment policies, dynamic challenges, and requests that wait for approval. */
+/** What AWS's API does not have about enrolment, as data: enrolment policies, dynamic challenges, requests that wait for approval, the connection test. */
+import type { ConnectionTest } from '../../service/connection-test.ts';
 import type { DynamicChallenges } from '../../service/dynamic-challenges.ts';
 import type { EnrolmentPolicies } from '../../service/enrolment-policies.ts';
 import { type PendingRequests, pendingRequestLimits } from '../../service/pending-requests.ts';
 import {
   boundsShape,
+  connectionStepShape,
   dynamicChallengeShape,
   enrolmentPolicyShape,
   expiresInSecondsShape,
@@ -20,6 +22,7 @@ export interface EnrolmentServices {
   enrolmentPolicies: EnrolmentPolicies;
   dynamicChallenges: DynamicChallenges;
   pendingRequests: PendingRequests;
+  connectionTest: ConnectionTest;
 }
 
 const ofConnector = { ConnectorArn: { place: 'label', shape: connectorArnText, required: true } } as const;
@@ -114,5 +117,16 @@ export const enrolmentOperations: readonly RestOperation<EnrolmentServices>[] = 
     },
     output: {},
     call: ({ pendingRequests }, principal, { RequestArn, Reason }) => pendingRequests.rejectRequest(principal, RequestArn, Reason),
+  }),
+  restOperation({
+    name: 'TestConnection',
+    method: 'POST',
+    uri: '/scep-connector/v1/connectors/{ConnectorArn}/connection-test',
+    statusCode: 200,
+    action: 'scep-connector:TestConnection',
+    resource: 'ConnectorArn',
+    input: ofConnector,
+    output: { Steps: { shape: { type: 'list', member: connectionStepShape } } },
+    call: ({ connectionTest }, principal, { ConnectorArn }) => connectionTest.testConnection(principal, ConnectorArn),
   }),
 ];

@@ -165,3 +165,8 @@ export const pendingRequestShape: Shape = {
     Reason: { shape: text },
   },
 };
+
+export const connectionStepShape = {
+  type: 'structure',
+  members: { Name: { shape: text }, Outcome: { shape: text }, Advice: { shape: text } },
+} as const satisfies Shape;
