@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { describe, it } from 'node:test';
+import { microsoftClouds } from './base/microsoft-clouds.ts';
 import { ConfigError, describeConfig, parseConfig } from './config.ts';
 import { allSettings } from './settings.ts';
 
@@ -42,6 +43,7 @@ describe('parseConfig', () => {
       trustedProxies: new Map(),
       publicationUrl: 'http://localhost:8081',
       auditRetentionDays: 90,
+      microsoft: microsoftClouds.public,
     });
     assert.equal(quotas.resources.CONNECTORS, 20);
     assert.equal(quotas.rates.CreateChallenge, 5);
@@ -76,6 +78,12 @@ describe('parseConfig', () => {
       SCEP_PUBLICATION_URL: 'http://pki.example.com/',
       SCEP_AUDIT_FILE: '/var/log/scep/audit.json',
       SCEP_AUDIT_RETENTION_DAYS: 'off',
+      SCEP_MICROSOFT_CLOUD: 'china',
+      SCEP_ENTRA_URL: 'https://login.example.cn/',
+      SCEP_GRAPH_URL: 'http://127.0.0.1:8090',
+      SCEP_INTUNE_RESOURCE: 'https://api.manage.example.cn/',
+      SCEP_INTUNE_HOSTS: 'manage.example.cn, 127.0.0.1',
+      SCEP_ENTRA_AUDIENCE: 'api://Example',
       SCEP_QUOTA_CONNECTORS: '1000',
       SCEP_RATE_ISSUE_CERTIFICATE: 'off',
     });
@@ -109,12 +117,26 @@ describe('parseConfig', () => {
       publicationUrl: 'http://pki.example.com',
       auditFile: '/var/log/scep/audit.json',
       auditRetentionDays: Number.POSITIVE_INFINITY,
+      microsoft: {
+        entraUrl: 'https://login.example.cn',
+        graphUrl: 'http://127.0.0.1:8090',
+        intuneResource: 'https://api.manage.example.cn',
+        intuneHosts: ['manage.example.cn', '127.0.0.1'],
+        tokenExchangeAudience: 'api://Example',
+      },
     });
     assert.deepEqual(secrets, { masterKey, masterKeyFile: '/var/lib/scep/master.key' });
   });
 
   it('takes the master key from a file that is named', () => {
     assert.deepEqual(parseConfig({ SCEP_MASTER_KEY_FILE: '/run/secrets/master' }).secrets, { masterKeyFile: '/run/secrets/master' });
+  });
+
+  it('has the places of each of Microsoft’s clouds, and asks for what China’s does not say', () => {
+    const cloud = (env: Record<string, string>) => parseConfig(env).config.microsoft;
+    assert.equal(cloud({ SCEP_MICROSOFT_CLOUD: 'us-government' }).tokenExchangeAudience, 'api://AzureADTokenExchangeUSGov');
+    assert.equal(cloud({ SCEP_MICROSOFT_CLOUD: 'us-government-dod' }).graphUrl, 'https://dod-graph.microsoft.us');
+    assert.throws(() => cloud({ SCEP_MICROSOFT_CLOUD: 'china' }), /SCEP_INTUNE_RESOURCE and SCEP_INTUNE_HOSTS/);
   });
 
   it('gives a configuration that nobody can change', () => {
@@ -130,6 +152,10 @@ describe('parseConfig', () => {
 
 describe('a mistake', () => {
   const wrong: Record<string, string[]> = {
+    SCEP_MICROSOFT_CLOUD: ['Public', 'germany', 'us'],
+    SCEP_ENTRA_URL: ['http://login.example.com', 'login.example.com', 'https://a@login.example.com', 'http://127.0.0.1.example.com'],
+    SCEP_INTUNE_HOSTS: ['https://manage.microsoft.com', 'a b', '*.manage.microsoft.com', '.com', ''],
+    SCEP_ENTRA_AUDIENCE: ['a b', 'ä'],
     SCEP_STORE: ['mysql', 'SQLITE'],
     SCEP_TRUSTED_PROXIES: ['proxy.example.com', '10.0.0.0/33', '10.0.0.5,', '10.0.0.5;10.0.0.6', '0.0.0.0/0', '::/0', 'fe80::1%eth0'],
     SCEP_API_LISTEN: ['8080', ':8080', '127.0.0.1:', '127.0.0.1:65536', 'off', 'http://127.0.0.1:8080', '::1:8080'],
@@ -225,6 +251,12 @@ describe('describeConfig', () => {
       SCEP_VPC_ENDPOINTS: 'vpce-01234567=https://scep.plant.example:9443,vpce-0123456789abcdef0',
       SCEP_AUDIT_FILE: '/var/log/scep/audit.json',
       SCEP_AUDIT_RETENTION_DAYS: 'off',
+      SCEP_MICROSOFT_CLOUD: 'china',
+      SCEP_ENTRA_URL: 'https://login.example.cn/',
+      SCEP_GRAPH_URL: 'http://127.0.0.1:8090',
+      SCEP_INTUNE_RESOURCE: 'https://api.manage.example.cn/',
+      SCEP_INTUNE_HOSTS: 'manage.example.cn, 127.0.0.1',
+      SCEP_ENTRA_AUDIENCE: 'api://Example',
       SCEP_QUOTA_CONNECTORS: '1000',
       SCEP_RATE_ISSUE_CERTIFICATE: 'off',
     };

@@ -123,17 +123,19 @@ async function openListeners(
     return listener;
   };
   const addresses: Addresses = { api: '', enroll: undefined, enrollTls: undefined };
-  const enrol = {
-    ...enrolmentFront(services, config, installation.system, log),
-    encodeError: encodePlainError,
-    bodyBytesMax: bodyBytesMax.scep,
-  };
   const { enrollListen, enrollTlsListen } = config;
-  if (enrollListen) addresses.enroll = (await open('SCEP_ENROLL_LISTEN', enrollListen, enrol)).address;
+  const front = enrolmentFront(services, config, installation.system, log);
+  const enrolling = { onRefused: front.onRefused, encodeError: encodePlainError, bodyBytesMax: bodyBytesMax.scep };
+  if (enrollListen) {
+    // Without a listener for HTTPS a proxy ends TLS in front of this one.
+    const handle = front.handler({ withIssuers: enrollTlsListen === undefined });
+    addresses.enroll = (await open('SCEP_ENROLL_LISTEN', enrollListen, { ...enrolling, handle })).address;
+  }
   const openTls = async (at: Listen): Promise<boolean> => {
     const files = config.tlsFiles ?? (await makeTlsFiles(config, installation, services));
     if (files === undefined) return false;
-    const opened = await open('SCEP_ENROLL_TLS_LISTEN', at, { ...enrol, tls: await readTlsFiles(files) });
+    const handle = front.handler({ withIssuers: true });
+    const opened = await open('SCEP_ENROLL_TLS_LISTEN', at, { ...enrolling, handle, tls: await readTlsFiles(files) });
     watches.push(watchTlsFiles(files, material => opened.replaceTls(material), log));
     addresses.enrollTls = opened.address;
     return true;
@@ -207,14 +209,13 @@ async function answerReadiness(database: Database): Promise<HttpResponse> {
   }
 }
 
-/** Enrolment, and what anyone may fetch of the authorities. */
+/** Enrolment, and what anyone may fetch: of the authorities at either listener, of the issuers at one of them. */
 function enrolmentFront(
-  { audit, revocationLists, ...services }: Services,
+  { audit, revocationLists, oidcKeys, ...services }: Services,
   config: Config,
   system: System,
   log: FastifyBaseLogger,
-): Pick<ListenerOptions, 'handle' | 'onRefused'> {
-  const publish = createPublicationHandler({ revocationLists, log });
+): Pick<ListenerOptions, 'onRefused'> & { handler: (options: { withIssuers: boolean }) => ListenerOptions['handle'] } {
   const { compatibility, publicUrl } = config;
   const trustedProxies = [...config.trustedProxies.values()];
   const scep = createScepFront({ ...services, compatibility, publicUrl, record: event => audit.recordCall(event), system, log });
@@ -224,7 +225,10 @@ function enrolmentFront(
     userAgent: headerValues(headers, 'user-agent')[0],
   });
   return {
-    handle: async request => publish(request) ?? scep.handle({ ...request, ...senderOf(request) }),
+    handler: options => {
+      const publish = createPublicationHandler({ revocationLists, oidcKeys, log }, options);
+      return async request => publish(request) ?? scep.handle({ ...request, ...senderOf(request) });
+    },
     onRefused: async refused => scep.noteRefused({ ...refused, ...senderOf(refused), reason: plainErrorText(refused.statusCode) }),
   };
 }

@@ -15,6 +15,7 @@ import { CertificateIssuance } from './service/certificate-issuance.ts';
 import { CertificateLookup } from './service/certificate-lookup.ts';
 import { Certificates } from './service/certificates.ts';
 import { Challenges } from './service/challenges.ts';
+import { ConnectionTest } from './service/connection-test.ts';
 import { Connectors } from './service/connectors.ts';
 import { DynamicChallenges } from './service/dynamic-challenges.ts';
 import { Endpoints } from './service/endpoints.ts';
@@ -30,6 +31,8 @@ import { IntuneNotifications } from './service/intune-notifications.ts';
 import { IntuneRevocations } from './service/intune-revocations.ts';
 import { IssuanceQueue } from './service/issuance-queue.ts';
 import { Lifecycle } from './service/lifecycle.ts';
+import { OidcKeys } from './service/oidc-keys.ts';
+import { openIdConfigurationOf } from './service/openid-configuration.ts';
 import { PendingRequests } from './service/pending-requests.ts';
 import { PrivateCa } from './service/private-ca.ts';
 import { RaKeys } from './service/ra-keys.ts';
@@ -59,17 +62,17 @@ export function createServices(config: Config, { installation, workers, audit, l
   const certificates = new Certificates(common);
   const certificateAuthorities = new CertificateAuthorities({ ...common, workers, compatibility, publicationUrl });
   const raKeys = new RaKeys({ ...common, certificates });
-  const lifecycle = new Lifecycle({ ...common, audit, certificateAuthorities, raKeys, endpoints });
-  const connectors = new Connectors({ ...common, endpoints, wakeLifecycle: () => lifecycle.wake() });
+  const issuer = { publicUrl: config.publicUrl, tokenExchangeAudience: config.microsoft.tokenExchangeAudience };
+  const oidcKeys = new OidcKeys({ ...common, audit, issuer });
+  const lifecycle = new Lifecycle({ ...common, audit, certificateAuthorities, raKeys, oidcKeys, endpoints });
+  const connectors = new Connectors({ ...common, endpoints, issuer, wakeLifecycle: () => lifecycle.wake() });
   const challenges = new Challenges(common);
   const dynamicChallenges = new DynamicChallenges(common);
   const throttling = new Throttling(common);
   const failureLimits = new FailureLimits(common);
   const intune = new IntuneAccess({
     client: new IntuneClient({ ...config.microsoft, transport, system }),
-    signAssertion: async () => {
-      throw new Error('no issuer yet');
-    },
+    signAssertion: connector => oidcKeys.signAssertion(connector),
   });
   const intuneNotifications = new IntuneNotifications({ ...common, audit, intune });
   const authorisations = new Authorisations({ ...common, challenges, dynamicChallenges, failureLimits, intune });
@@ -95,6 +98,7 @@ export function createServices(config: Config, { installation, workers, audit, l
     raKeys,
     connectors,
     challenges,
+    connectionTest: new ConnectionTest({ ...common, intune, transport, issuerOf: of => openIdConfigurationOf(of, issuer).Issuer }),
     dynamicChallenges,
     pendingRequests: new PendingRequests(common),
     enrolment,
@@ -102,7 +106,7 @@ export function createServices(config: Config, { installation, workers, audit, l
     enrolmentPolicies: new EnrolmentPolicies({ ...common, wakeLifecycle: () => lifecycle.wake() }),
     certificateLookup: new CertificateLookup({ ...common, enrolmentEndpoints, revocationLists }),
     failureLimits,
-    intune,
+    oidcKeys,
     intuneNotifications,
     intuneRevocations: new IntuneRevocations({ ...common, audit, intune }),
     intentRecovery: new IntentRecovery({ ...common, transactions }),

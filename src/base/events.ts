@@ -284,6 +284,11 @@ export function raKeyRenewalFailed(
   return { ...serviceEvent, name: 'RaKeyRenewalFailed', ...subject, outcome: 'failure', reason, detail };
 }
 
+/** A key of a connector's OpenID issuer: published now, signing later. */
+export function oidcKeyMade(subject: ConnectorSubject, { keyId }: { keyId: string }): AuditEvent {
+  return { ...serviceEvent, name: 'OidcKeyMade', ...subject, outcome: 'success', detail: { keyId } };
+}
+
 export function connectorFailed(subject: ConnectorSubject, statusReason: string): AuditEvent {
   return { ...serviceEvent, name: 'ConnectorFailed', ...subject, outcome: 'failure', reason: statusReason, detail: {} };
 }

@@ -1,6 +1,7 @@
-/** What anyone may fetch of the embedded authorities over HTTP: revocation lists and CA certificates, each at a URL that certificates name. */
+/** What anyone may fetch over HTTP: revocation lists and CA certificates, at URLs that certificates name, and what the OpenID issuers of INTUNE connectors publish. */
 import { createHash } from 'node:crypto';
 import type { Log } from '../../base/events.ts';
+import type { OidcKeys } from '../../service/oidc-keys.ts';
 import { outageOf } from '../../service/outage.ts';
 import type { RevocationLists } from '../../service/revocation-lists.ts';
 
@@ -20,33 +21,39 @@ export interface PublicationResponse {
 
 interface PublicationParts {
   revocationLists: RevocationLists;
+  oidcKeys: OidcKeys;
   log: Log;
 }
 
-/** How long a cache may answer in our place: a revocation has to reach relying parties soon, a CA certificate hardly ever changes. */
-const maxAgeSeconds = { crl: 300, certificate: 3600 } as const;
+/** How long a cache may answer in our place: a revocation has to reach relying parties soon, a CA certificate hardly ever changes, a key is published days before it signs. */
+const maxAgeSeconds = { crl: 300, certificate: 3600, issuer: 3600 } as const;
 const retryAfterSeconds = '30';
 
 const uuid = '[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}';
 const publicationPath = new RegExp(`^/(?:crl/(${uuid})\\.crl|ca/(${uuid})\\.cer)$`);
 const publicationFolders = /^\/(?:crl|ca)\//;
+const issuerPath = new RegExp(`^/(\\d{12})-(${uuid})/oidc/(\\.well-known/openid-configuration|jwks)$`);
+const issuerFolder = new RegExp(`^/\\d{12}-${uuid}/oidc(?:/|$)`);
 
 interface Publication {
   contentType: string;
-  der: Uint8Array;
+  content: Uint8Array;
   entityTag: string;
-  lastModifiedAt: number;
+  lastModifiedAt?: number;
   maxAgeSeconds: number;
 }
 
 /** Undefined: the path is none of a publication. */
 export type PublicationHandler = (request: PublicationRequest) => Promise<PublicationResponse> | undefined;
 
-export function createPublicationHandler(parts: PublicationParts): PublicationHandler {
+/** `withIssuers`: the keys by which Entra ID knows connectors are given out only where HTTPS says whose they are. */
+export function createPublicationHandler(parts: PublicationParts, { withIssuers }: { withIssuers: boolean }): PublicationHandler {
   return request => {
     // A target in absolute form, as sent to proxies, names the same resource (RFC 9112 section 3.2.2).
     const path = request.rawUrl.replace(/^https?:\/\/[^/?]*/i, '').split('?', 1)[0] ?? '';
-    return publicationFolders.test(path) ? answerOrExcuse(parts, request, path) : undefined;
+    const isOfIssuer = issuerFolder.test(path);
+    if (isOfIssuer && !withIssuers) return Promise.resolve(nothingHere);
+    return isOfIssuer || publicationFolders.test(path) ? answerOrExcuse(parts, request, path) : undefined;
   };
 }
 
@@ -65,21 +72,29 @@ async function answer(parts: PublicationParts, request: PublicationRequest, path
   if (request.method !== 'GET' && request.method !== 'HEAD') {
     return { ...refuse(405, 'This is fetched with GET.'), headers: { ...plainText, allow: 'GET, HEAD' } };
   }
-  const [, crlOf, certificateOf] = publicationPath.exec(path) ?? [];
-  const publication = crlOf ? await findCrl(parts, crlOf) : certificateOf ? await findCertificate(parts, certificateOf) : undefined;
-  if (publication === undefined) return refuse(404, 'There is nothing at this URL.');
-  const { contentType, der, entityTag } = publication;
+  const publication = await findPublication(parts, path);
+  if (publication === undefined) return nothingHere;
+  const { contentType, content, entityTag, lastModifiedAt } = publication;
   const validators = {
     etag: entityTag,
-    'last-modified': new Date(publication.lastModifiedAt).toUTCString(),
+    ...(lastModifiedAt !== undefined && { 'last-modified': new Date(lastModifiedAt).toUTCString() }),
     'cache-control': `public, max-age=${publication.maxAgeSeconds}`,
   };
-  if (isKnown(request, entityTag, publication.lastModifiedAt)) return { statusCode: 304, headers: validators, body: Buffer.alloc(0) };
+  if (isKnown(request, entityTag, lastModifiedAt)) return { statusCode: 304, headers: validators, body: Buffer.alloc(0) };
   return {
     statusCode: 200,
-    headers: { 'content-type': contentType, ...validators, 'content-length': String(der.length) },
-    body: request.method === 'HEAD' ? Buffer.alloc(0) : der,
+    headers: { 'content-type': contentType, ...validators, 'content-length': String(content.length) },
+    body: request.method === 'HEAD' ? Buffer.alloc(0) : content,
   };
+}
+
+async function findPublication(parts: PublicationParts, path: string): Promise<Publication | undefined> {
+  const [, crlOf, certificateOf] = publicationPath.exec(path) ?? [];
+  if (crlOf !== undefined) return findCrl(parts, crlOf);
+  if (certificateOf !== undefined) return findCertificate(parts, certificateOf);
+  const [, accountId, connectorId, document] = issuerPath.exec(path) ?? [];
+  if (accountId === undefined || connectorId === undefined) return undefined;
+  return findIssuerDocument(parts, { accountId, connectorId, isKeySet: document === 'jwks' });
 }
 
 async function findCrl({ revocationLists }: PublicationParts, caId: string): Promise<Publication | undefined> {
@@ -89,7 +104,7 @@ async function findCrl({ revocationLists }: PublicationParts, caId: string): Pro
   const entityTag = `"${list.cRLNumber}-${list.thisUpdate}"`;
   return {
     contentType: 'application/pkix-crl',
-    der: list.der,
+    content: list.der,
     entityTag,
     lastModifiedAt: list.thisUpdate,
     maxAgeSeconds: maxAgeSeconds.crl,
@@ -100,22 +115,45 @@ async function findCertificate({ revocationLists }: PublicationParts, caId: stri
   const certificate = await revocationLists.findCaCertificate(caId);
   if (certificate === undefined) return undefined;
   const { der, notBefore } = certificate;
-  const entityTag = `"${createHash('sha256').update(der).digest('base64url')}"`;
-  return { contentType: 'application/pkix-cert', der, entityTag, lastModifiedAt: notBefore, maxAgeSeconds: maxAgeSeconds.certificate };
+  const entityTag = entityTagOf(der);
+  return {
+    contentType: 'application/pkix-cert',
+    content: der,
+    entityTag,
+    lastModifiedAt: notBefore,
+    maxAgeSeconds: maxAgeSeconds.certificate,
+  };
+}
+
+async function findIssuerDocument(
+  { oidcKeys }: PublicationParts,
+  { accountId, connectorId, isKeySet }: { accountId: string; connectorId: string; isKeySet: boolean },
+): Promise<Publication | undefined> {
+  const document = isKeySet
+    ? await oidcKeys.findKeySet(accountId, connectorId)
+    : await oidcKeys.findDiscoveryDocument(accountId, connectorId);
+  if (document === undefined) return undefined;
+  const content = Buffer.from(JSON.stringify(document));
+  return { contentType: 'application/json', content, entityTag: entityTagOf(content), maxAgeSeconds: maxAgeSeconds.issuer };
+}
+
+function entityTagOf(content: Uint8Array): string {
+  return `"${createHash('sha256').update(content).digest('base64url')}"`;
 }
 
 /** RFC 9110 section 13.1: If-None-Match is what counts where it is sent, If-Modified-Since else. */
-function isKnown({ headers }: PublicationRequest, entityTag: string, lastModifiedAt: number): boolean {
+function isKnown({ headers }: PublicationRequest, entityTag: string, lastModifiedAt: number | undefined): boolean {
   const valueOf = (name: string) => headers.find(([key]) => key.toLowerCase() === name)?.[1];
   const noneMatch = valueOf('if-none-match');
   if (noneMatch !== undefined) {
     const tags = noneMatch.split(',').map(tag => tag.trim().replace(/^W\//, ''));
     return tags.includes(entityTag) || tags.includes('*');
   }
-  return Math.floor(lastModifiedAt / 1000) * 1000 <= Date.parse(valueOf('if-modified-since') ?? '');
+  return lastModifiedAt !== undefined && Math.floor(lastModifiedAt / 1000) * 1000 <= Date.parse(valueOf('if-modified-since') ?? '');
 }
 
 const plainText = { 'content-type': 'text/plain' };
+const nothingHere = refuse(404, 'There is nothing at this URL.');
 
 function refuse(statusCode: number, reason: string): PublicationResponse {
   return { statusCode, headers: plainText, body: Buffer.from(`${reason}\n`) };
