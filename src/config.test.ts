@@ -154,7 +154,7 @@ describe('a mistake', () => {
   const wrong: Record<string, string[]> = {
     SCEP_MICROSOFT_CLOUD: ['Public', 'germany', 'us'],
     SCEP_ENTRA_URL: ['http://login.example.com', 'login.example.com', 'https://a@login.example.com', 'http://127.0.0.1.example.com'],
-    SCEP_INTUNE_HOSTS: ['https://manage.microsoft.com', 'a b', '*.manage.microsoft.com', '.com', ''],
+    SCEP_INTUNE_HOSTS: ['https://manage.microsoft.com', 'a b', '*.manage.microsoft.com', '.com'],
     SCEP_ENTRA_AUDIENCE: ['a b', 'ä'],
     SCEP_STORE: ['mysql', 'SQLITE'],
     SCEP_TRUSTED_PROXIES: ['proxy.example.com', '10.0.0.0/33', '10.0.0.5,', '10.0.0.5;10.0.0.6', '0.0.0.0/0', '::/0', 'fe80::1%eth0'],
