@@ -1,5 +1,6 @@
-/** A server with an INTUNE connector, and what its administrator sees of it. */
+/** A server with an INTUNE connector, the tenant that it is registered in, and what its administrator sees of it. */
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
 import type PcaConnectorScep from 'aws-sdk/clients/pcaconnectorscep.js';
 import { LocalKeyProtector, loadMasterKey } from '../../src/backends/key-protector.ts';
 import { encodePem } from '../../src/base/pki/pem.ts';
@@ -8,7 +9,12 @@ import { realSystem, type System } from '../../src/base/system.ts';
 import { Audit } from '../../src/service/audit.ts';
 import { OidcKeys } from '../../src/service/oidc-keys.ts';
 import { createApiClient } from './api-client.ts';
-import { type HttpAnswer, type SendOptions, send } from './raw-scep-client.ts';
+import type { Expectations } from './microsoft/challenge.ts';
+import type { Application, ChallengeOptions, Tenant } from './microsoft/directory.ts';
+import { startMicrosoft } from './microsoft/listener.ts';
+import type { Microsoft } from './microsoft/microsoft.ts';
+import { type HttpAnswer, RawScepClient, type SendOptions, send } from './raw-scep-client.ts';
+import { type Answered, callAs } from './signed-calls.ts';
 import { startTemporaryServer, type TemporaryServer } from './temporary-server.ts';
 import { until } from './waiting.ts';
 
@@ -24,28 +30,50 @@ interface IntuneConnector {
   OpenIdConfiguration: { Issuer: string; Subject: string; Audience: string };
 }
 
-export interface EntraApplication {
-  clientId: string;
-  domain: string;
-}
-
-const nobody: EntraApplication = { clientId: '00000000-0000-4000-8000-000000000000', domain: 'contoso.example' };
+/** What is otherwise than Intune has it, and what the CSR must hold. */
+export type ChallengeChange = Partial<ChallengeOptions & { expectations: Expectations }>;
 
 export class IntuneSubject implements AsyncDisposable {
   readonly server: TemporaryServer;
   readonly connector: IntuneConnector;
+  readonly microsoft: Microsoft;
+  readonly tenant: Tenant;
+  readonly application: Application;
+  /** Of the server, where it differs from a test's own. */
+  readonly settings: Readonly<Record<string, string>>;
+  readonly #running: AsyncDisposableStack;
 
-  private constructor(server: TemporaryServer, connector: IntuneConnector) {
+  private constructor(server: TemporaryServer, connector: IntuneConnector, at: Registration, running: AsyncDisposableStack) {
     this.server = server;
     this.connector = connector;
+    this.microsoft = at.microsoft;
+    this.tenant = at.tenant;
+    this.application = at.application;
+    this.settings = at.settings;
+    this.#running = running;
   }
 
-  static async start(env: Record<string, string> = {}, application: EntraApplication = nobody): Promise<IntuneSubject> {
+  /** Everything is granted, and the federated credential is made. */
+  static async start(env: Record<string, string> = {}): Promise<IntuneSubject> {
     await using starting = new AsyncDisposableStack();
-    const server = starting.use(await startTemporaryServer({ env: { SCEP_PUBLIC_URL: publicUrl, ...env } }));
-    const connector = await createIntuneConnector(createApiClient(server.apiUrl, server.credentialsFile), application);
-    starting.move();
-    return new IntuneSubject(server, connector);
+    let subject: IntuneSubject | undefined;
+    const now = () => subject?.server.now() ?? realSystem.now();
+    const fetchIssuer = async (url: string) => {
+      if (subject === undefined) throw new Error('the server is not there yet');
+      const { statusCode, body } = await subject.getPublic(url);
+      return { status: statusCode, body };
+    };
+    const { microsoft, url } = starting.use(await startMicrosoft({ now, fetchIssuer }));
+    const tenant = microsoft.addTenant();
+    const application = tenant.addApplication().grant('scep_challenge_provider', 'Application.Read.All');
+    const settings = { SCEP_PUBLIC_URL: publicUrl, SCEP_ENTRA_URL: url, SCEP_GRAPH_URL: url, SCEP_INTUNE_HOSTS: '127.0.0.1', ...env };
+    const server = starting.use(await startTemporaryServer({ env: settings }));
+    const api = createApiClient(server.apiUrl, server.credentialsFile);
+    const connector = await createIntuneConnector(api, { clientId: application.clientId, domain: tenant.domain });
+    const { Issuer: issuer, Subject, Audience: audience } = connector.OpenIdConfiguration;
+    application.addFederatedCredential({ issuer, subject: Subject, audience });
+    subject = new IntuneSubject(server, connector, { microsoft, tenant, application, settings }, starting.move());
+    return subject;
   }
 
   /** Its address changes when the server starts again. */
@@ -59,9 +87,12 @@ export class IntuneSubject implements AsyncDisposable {
 
   /** What answers at a URL of the server's public name, asked as from outside: over TLS, trusting the server's CA in place of a public one. */
   async getPublic(url: string, options: SendOptions = {}): Promise<HttpAnswer> {
-    assert.ok(url.startsWith(`${publicUrl}/`), url);
-    const { origin } = new URL(this.server.tlsUrl);
-    return send(`${origin}${url.slice(publicUrl.length)}`, { ca: encodePem('CERTIFICATE', this.server.caCertificate), ...options });
+    const { origin } = new URL(this.connector.OpenIdConfiguration.Issuer);
+    assert.ok(url.startsWith(`${origin}/`), url);
+    return send(`${new URL(this.server.tlsUrl).origin}${url.slice(origin.length)}`, {
+      ca: encodePem('CERTIFICATE', this.server.caCertificate),
+      ...options,
+    });
   }
 
   /** As another node of the server would sign it. */
@@ -69,20 +100,56 @@ export class IntuneSubject implements AsyncDisposable {
     const { database, dataDir, now } = this.server;
     const system: System = { ...realSystem, now };
     const keyProtector = new LocalKeyProtector(await loadMasterKey(`${dataDir}/master.key`, { system, create: false }), system);
-    const { Audience: tokenExchangeAudience } = this.connector.OpenIdConfiguration;
+    const { Audience: tokenExchangeAudience, Issuer } = this.connector.OpenIdConfiguration;
+    const { origin } = new URL(Issuer);
     const audit = new Audit({ database, system, log: silent });
-    const keys = new OidcKeys({ database, keyProtector, system, audit, log: silent, issuer: { publicUrl, tokenExchangeAudience } });
+    const keys = new OidcKeys({ database, keyProtector, system, audit, log: silent, issuer: { publicUrl: origin, tokenExchangeAudience } });
     const { accountId = '', connectorId = '' } = parseConnectorArn(this.connector.Arn) ?? {};
     return keys.signAssertion({ accountId, region, connectorId });
   }
 
+  /** Calls an operation that AWS does not have, as the administrator. */
+  async call(method: string, path: string, body?: object): Promise<Answered> {
+    const { apiUrl: url, now, credentialsFile } = this.server;
+    const [, accessKeyId = '', secretAccessKey = ''] =
+      /aws_access_key_id = (\S+)\naws_secret_access_key = (\S+)/.exec(await readFile(credentialsFile, 'utf8')) ?? [];
+    return callAs({ url, now, region }, { accessKeyId, secretAccessKey })(method, path, body);
+  }
+
+  /** Over plain HTTP, at the address that the server has now. */
+  get url(): string {
+    return new URL(new URL(this.connector.Endpoint).pathname, this.server.url).href;
+  }
+
+  /** A challenge for what a RawScepClient asks for by itself, with what is not as Intune has made it. */
+  challenge(change: ChallengeChange = {}): string {
+    const { tenant } = this;
+    const device = change.device ?? tenant.addDevice();
+    const expectations = change.expectations ?? { subject: 'CN=printer-7,O=Example' };
+    return tenant.createChallenge({ device, profile: tenant.addProfile(expectations, [device]), ...change });
+  }
+
+  async connect(challengePassword = this.challenge()): Promise<RawScepClient> {
+    return RawScepClient.connect({ url: this.url, challengePassword, database: this.server.database });
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.server[Symbol.asyncDispose]();
+    await this.#running.disposeAsync();
   }
 }
 
+interface Registration {
+  microsoft: Microsoft;
+  tenant: Tenant;
+  application: Application;
+  settings: Record<string, string>;
+}
+
 /** Beside the connector of the first start, at the same authority. */
-async function createIntuneConnector(api: PcaConnectorScep, { clientId, domain }: EntraApplication): Promise<IntuneConnector> {
+export async function createIntuneConnector(
+  api: PcaConnectorScep,
+  { clientId, domain }: { clientId: string; domain: string },
+): Promise<IntuneConnector> {
   const { Connectors = [] } = await api.listConnectors().promise();
   const CertificateAuthorityArn = Connectors[0]?.CertificateAuthorityArn ?? '';
   const Intune = { AzureApplicationId: clientId, Domain: domain };

@@ -4,9 +4,9 @@ import { mock } from 'node:test';
 import { contentCiphers, digests } from '../../src/base/pki/algorithms.ts';
 import { objectIdentifier, sequence } from '../../src/base/pki/der.ts';
 import type { ConnectorStatus } from '../../src/base/resources.ts';
-import { type ConnectorError, type ConnectorErrorCode, failure } from '../../src/base/scep.ts';
+import type { ConnectorErrorCode } from '../../src/base/scep.ts';
 import { type Task, WorkerPool } from '../../src/base/worker-pool.ts';
-import { Authorisations } from '../../src/service/authorisations.ts';
+import { type ChallengeChange, IntuneSubject } from './intune-subject.ts';
 import { ecKey, rsaKey } from './pki-fixtures.ts';
 import { exchange, type HttpAnswer, RawScepClient, type RequestParts, send } from './raw-scep-client.ts';
 import {
@@ -215,20 +215,14 @@ const getting =
 const otherUuid = '00000000-0000-4000-8000-000000000000';
 const twice = (client: RawScepClient) => [1, 2].map(() => challengePassword(client.endpoint.challengePassword));
 
-/** What only Intune can find. This version does not ask it, so its verdict is put where it will come from; all else is real. */
-const ofIntune =
-  (error: ConnectorError): Provoke =>
-  async subject => {
-    const client = await subject.connectIntune();
-    const verdict = mock.method(Authorisations.prototype, 'authorise', async () => failure('badRequest', 'The verdict of Intune.', error));
-    try {
-      return await post(client);
-    } finally {
-      verdict.mock.restore();
-    }
+/** At a connector of Intune's, in whose tenant something is not as it should be. */
+const inTenant =
+  (change: (intune: IntuneSubject) => unknown, challenge: ChallengeChange = {}): Provoke =>
+  async ({ env }) => {
+    await using intune = await IntuneSubject.start(env);
+    change(intune);
+    return await post(await intune.connect(intune.challenge(challenge)));
   };
-
-export const errorsOfIntune: readonly ConnectorErrorCode[] = ['azureActionDenied', 'azureApplicationNotFound', 'intuneValidationFailed'];
 
 /** Under each error what provokes it, by a name. */
 export const provocations: Readonly<Record<ConnectorErrorCode, Readonly<Record<string, Provoke>>>> = {
@@ -296,10 +290,20 @@ export const provocations: Readonly<Record<ConnectorErrorCode, Readonly<Record<s
     'no password': request(() => ({ csrParts: { attributes: [] } })),
     'two passwords': request(client => ({ csrParts: { attributes: twice(client) } })),
   },
-  noAzureAccess: { 'PKCSReq to a connector for Intune': async subject => post(await subject.connectIntune()) },
-  azureActionDenied: { 'an action that Azure denies': ofIntune({ code: 'azureActionDenied', detail: 'scep_challenge_provider' }) },
-  azureApplicationNotFound: { 'an application that Azure does not know': ofIntune({ code: 'azureApplicationNotFound' }) },
-  intuneValidationFailed: { 'a CSR that Intune refuses': ofIntune({ code: 'intuneValidationFailed', detail: 'SubjectNameMismatch' }) },
+  noAzureAccess: {
+    'an application without a federated credential': inTenant(({ application }) => application.credentials.splice(0)),
+    'a credential with another subject': inTenant(({ application: { credentials } }) => {
+      credentials.push({ issuer: '', audience: '', ...credentials.pop(), subject: 'another' });
+    }),
+  },
+  azureActionDenied: {
+    'an action that Intune denies': inTenant(({ application }) => application.revoke('scep_challenge_provider')),
+    'an action that Graph denies': inTenant(({ application }) => application.revoke('Application.Read.All')),
+  },
+  azureApplicationNotFound: {
+    'an application that the tenant does not have': inTenant(({ application, tenant }) => tenant.applications.delete(application.clientId)),
+  },
+  intuneValidationFailed: { 'a CSR that Intune refuses': inTenant(() => {}, { expectations: { subject: 'CN=another' } }) },
   unsupportedMessageTypeNumber: {
     'RenewalReq (17)': request(() => ({ messageType: '17' })),
     'UpdateReq (18)': request(() => ({ messageType: '18' })),

@@ -1,6 +1,4 @@
 /** A server together with what its administrator does to it and its devices know of it. */
-import assert from 'node:assert/strict';
-import { randomBytes } from 'node:crypto';
 import ACMPCA from 'aws-sdk/clients/acmpca.js';
 import type PcaConnectorScep from 'aws-sdk/clients/pcaconnectorscep.js';
 import { updateEnrolmentPolicy } from '../../src/backends/store/connectors.ts';
@@ -9,7 +7,6 @@ import { type ConnectorStatus, connectorArn } from '../../src/base/resources.ts'
 import { createApiClient, sharedCredentials } from './api-client.ts';
 import { type HttpAnswer, RawScepClient, send } from './raw-scep-client.ts';
 import { accountId, startTemporaryServer, type TemporaryServer } from './temporary-server.ts';
-import { until } from './waiting.ts';
 
 const region = 'us-east-1';
 
@@ -67,19 +64,5 @@ export class Subject {
     const enrolmentPolicy = JSON.stringify({ ...defaultEnrolmentPolicy, ...change });
     const { database, connectorId } = this.server;
     await updateEnrolmentPolicy(database.query, connectorId, { enrolmentPolicy, isRaDue: false, updatedAt: Date.now() });
-  }
-
-  /** A device of another connector at the same authority, for Intune. */
-  async connectIntune(): Promise<RawScepClient> {
-    const Intune = { AzureApplicationId: '00000000-0000-4000-8000-000000000000', Domain: 'example.onmicrosoft.com' };
-    const created = { CertificateAuthorityArn: await this.authorityArn(), MobileDeviceManagement: { Intune } };
-    const { ConnectorArn = '' } = await this.api.createConnector(created).promise();
-    const find = async () => (await this.api.getConnector({ ConnectorArn }).promise()).Connector;
-    await until(async () => (await find())?.Status !== 'CREATING', 'the connector is made');
-    const connector = await find();
-    assert.deepEqual([connector?.Type, connector?.Status], ['INTUNE', 'ACTIVE']);
-    const url = new URL(new URL(connector?.Endpoint ?? '').pathname, this.server.url).href;
-    // In life it is a blob that Intune has encrypted.
-    return RawScepClient.connect({ url, challengePassword: randomBytes(300).toString('base64'), database: this.server.database });
   }
 }
