@@ -24,6 +24,7 @@ import { FailureLimits } from './service/failure-limits.ts';
 import { IntentRecovery } from './service/intent-recovery.ts';
 import { IssuanceQueue } from './service/issuance-queue.ts';
 import { Lifecycle } from './service/lifecycle.ts';
+import { OidcKeys } from './service/oidc-keys.ts';
 import { PendingRequests } from './service/pending-requests.ts';
 import { PrivateCa } from './service/private-ca.ts';
 import { RaKeys } from './service/ra-keys.ts';
@@ -32,6 +33,9 @@ import { ScepTransactions } from './service/scep-transactions.ts';
 import { Tags } from './service/tags.ts';
 import { Throttling } from './service/throttling.ts';
 import { Users } from './service/users.ts';
+
+/** What Entra ID expects in the tokens of a federated credential. Other clouds have other names. */
+const tokenExchangeAudience = 'api://AzureADTokenExchange';
 
 export type Services = ReturnType<typeof createServices>;
 
@@ -51,8 +55,10 @@ export function createServices(config: Config, { installation, workers, audit, l
   const certificates = new Certificates(common);
   const certificateAuthorities = new CertificateAuthorities({ ...common, workers, compatibility, publicationUrl });
   const raKeys = new RaKeys({ ...common, certificates });
-  const lifecycle = new Lifecycle({ ...common, audit, certificateAuthorities, raKeys, endpoints });
-  const connectors = new Connectors({ ...common, endpoints, wakeLifecycle: () => lifecycle.wake() });
+  const openId = { endpoints, audience: tokenExchangeAudience };
+  const oidcKeys = new OidcKeys({ ...common, ...openId, audit });
+  const lifecycle = new Lifecycle({ ...common, audit, certificateAuthorities, raKeys, oidcKeys, endpoints });
+  const connectors = new Connectors({ ...common, ...openId, wakeLifecycle: () => lifecycle.wake() });
   const challenges = new Challenges(common);
   const dynamicChallenges = new DynamicChallenges(common);
   const throttling = new Throttling(common);
@@ -77,6 +83,7 @@ export function createServices(config: Config, { installation, workers, audit, l
     certificates,
     certificateAuthorities,
     raKeys,
+    oidcKeys,
     connectors,
     challenges,
     dynamicChallenges,

@@ -251,6 +251,15 @@ export function raKeyRenewalFailed(
   return { ...serviceEvent, name: 'RaKeyRenewalFailed', ...subject, outcome: 'failure', reason, detail };
 }
 
+/** `signsFromAt`: until then the key is only published. */
+export function oidcKeyRotated(subject: ConnectorSubject, detail: { keyId: string; signsFromAt: number }): AuditEvent {
+  return { ...serviceEvent, name: 'OidcKeyRotated', ...subject, outcome: 'success', detail };
+}
+
+export function oidcKeyRotationFailed(subject: ConnectorSubject, reason: string, detail: { retryAt: number }): AuditEvent {
+  return { ...serviceEvent, name: 'OidcKeyRotationFailed', ...subject, outcome: 'failure', reason, detail };
+}
+
 export function connectorFailed(subject: ConnectorSubject, statusReason: string): AuditEvent {
   return { ...serviceEvent, name: 'ConnectorFailed', ...subject, outcome: 'failure', reason: statusReason, detail: {} };
 }

@@ -12,7 +12,6 @@ import {
   connectorArn,
   type Home,
   type MobileDeviceManagement,
-  type OpenIdConfiguration,
   type Principal,
   parseCertificateAuthorityArn,
   parseConnectorArn,
@@ -20,13 +19,12 @@ import {
 import type { System } from '../base/system.ts';
 import { createOnce, tokenReusedMessage } from './client-tokens.ts';
 import type { Endpoints } from './endpoints.ts';
+import { openIdConfigurationOf } from './openid-configuration.ts';
 import { checkQuota } from './quotas.ts';
 import { checkTags } from './tag-limits.ts';
 
 /** AWS: the CA's certificate must be valid for at least one year from today. */
 const caValidityLeftMsMin = 365 * 24 * 60 * 60_000;
-/** What Entra ID expects in the tokens of a federated credential. */
-const entraAudience = 'api://AzureADTokenExchange';
 
 /** Which part of a list is wanted: at most `limit` items, those after the cursor. */
 export interface PageRequest {
@@ -39,6 +37,8 @@ interface ConnectorsDependencies {
   system: System;
   region: string;
   endpoints: Endpoints;
+  /** Of the tokens that INTUNE connectors sign. */
+  audience: string;
   quotas: Quotas;
   /** Told that a connector waits for the lifecycle. */
   wakeLifecycle: () => void;
@@ -117,23 +117,18 @@ export class Connectors {
   #describe(row: ConnectorRow): Connector {
     const { account_id: accountId, region, azure_application_id: AzureApplicationId, azure_domain: Domain } = row;
     const { endpoints } = this.#dependencies;
-    const path = `${accountId}-${row.connector_id}`;
-    const Arn = connectorArn({ accountId, region }, row.connector_id);
-    // Entra ID fetches the issuer's keys from outside, whatever the devices' way in.
-    const Issuer = `${endpoints.publicUrl}/${path}/oidc`;
-    const OpenIdConfiguration: OpenIdConfiguration = { Issuer, Subject: Arn, Audience: entraAudience };
     const baseUrl = endpoints.findBaseUrl(row.vpc_endpoint_id);
     // Where nothing answers yet, or never will, there is no endpoint to show.
     const hasEndpoint = baseUrl !== undefined && (row.status === 'ACTIVE' || row.status === 'DELETING');
     return {
-      Arn,
+      Arn: connectorArn({ accountId, region }, row.connector_id),
       CertificateAuthorityArn: row.certificate_authority_arn,
       Type: row.type,
       ...(AzureApplicationId !== null && Domain !== null && { MobileDeviceManagement: { Intune: { AzureApplicationId, Domain } } }),
-      ...(row.type === 'INTUNE' && { OpenIdConfiguration }),
+      ...(row.type === 'INTUNE' && { OpenIdConfiguration: openIdConfigurationOf(row, this.#dependencies) }),
       Status: row.status,
       ...(row.status_reason !== null && { StatusReason: row.status_reason }),
-      ...(hasEndpoint && { Endpoint: `${baseUrl}/${path}/${row.endpoint_secret}` }),
+      ...(hasEndpoint && { Endpoint: `${baseUrl}/${accountId}-${row.connector_id}/${row.endpoint_secret}` }),
       CreatedAt: row.created_at,
       UpdatedAt: row.updated_at,
     };

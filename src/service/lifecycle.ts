@@ -1,4 +1,4 @@
-/** The worker that takes connectors along the drawn arrows, CREATING to ACTIVE or FAILED, DELETING to gone, and renews their RA keys. Each is claimed by a lease, so many nodes may run it. */
+/** The worker that takes connectors along the drawn arrows, CREATING to ACTIVE or FAILED, DELETING to gone, and renews their RA and OIDC keys. Each is claimed by a lease, so many nodes may run it. */
 import { CaError } from '../backends/ca/certificate-authority.ts';
 import { deleteChallengesOf } from '../backends/store/challenges.ts';
 import {
@@ -11,6 +11,7 @@ import {
 } from '../backends/store/connectors.ts';
 import { attempt, type ConnectorRow, type Database, type Query, StoreError } from '../backends/store/database.ts';
 import { deleteDynamicChallengesOf } from '../backends/store/dynamic-challenges.ts';
+import { deleteOidcKeysOf } from '../backends/store/oidc-keys.ts';
 import { deleteRaKeysOf } from '../backends/store/ra-keys.ts';
 import { deleteAllTags, deleteTagsUnder } from '../backends/store/tags.ts';
 import {
@@ -28,6 +29,7 @@ import type { Audit } from './audit.ts';
 import type { CertificateAuthorities, OpenAuthority } from './certificate-authorities.ts';
 import type { Endpoints } from './endpoints.ts';
 import { enrolmentPolicyOf } from './enrolment-policies.ts';
+import type { OidcKeys } from './oidc-keys.ts';
 import type { NewRaKeys, RaKeys } from './ra-keys.ts';
 import { StepLoop } from './step-loop.ts';
 
@@ -46,6 +48,7 @@ interface LifecycleParts {
   log: Log;
   certificateAuthorities: CertificateAuthorities;
   raKeys: RaKeys;
+  oidcKeys: OidcKeys;
   endpoints: Endpoints;
 }
 
@@ -58,9 +61,9 @@ export class Lifecycle extends StepLoop {
     this.#parts = parts;
   }
 
-  /** Claims up to `connectorsPerStepMax` connectors and settles each, and deletes dead RA keys. Returns how many it claimed. */
+  /** Claims up to `connectorsPerStepMax` connectors and settles each, deletes dead RA keys and rotates OIDC keys. Returns how many it claimed. */
   async step(): Promise<number> {
-    const { database, system, raKeys } = this.#parts;
+    const { database, system, raKeys, oidcKeys } = this.#parts;
     const now = system.now();
     const claimed = await claimConnectors(database.query, {
       now,
@@ -69,6 +72,7 @@ export class Lifecycle extends StepLoop {
     });
     for (const connector of claimed) await this.#settle(connector);
     await raKeys.deleteDeadKeys();
+    await oidcKeys.rotate();
     return claimed.length;
   }
 
@@ -91,6 +95,7 @@ export class Lifecycle extends StepLoop {
     try {
       const problem = this.#parts.endpoints.findProblem(connector.vpc_endpoint_id);
       if (problem !== undefined) return await this.#fail(connector, problem);
+      if (connector.type === 'INTUNE') await this.#parts.oidcKeys.createKey(connector);
       await this.#giveRaKeys(connector, 'CREATING');
     } catch (error) {
       // The store being away is no verdict on the connector: the lease runs out and the work is done then.
@@ -163,6 +168,7 @@ export class Lifecycle extends StepLoop {
       await deleteChallengesOf(query, connectorId);
       await deleteDynamicChallengesOf(query, connectorId);
       await deleteRaKeysOf(query, connectorId);
+      await deleteOidcKeysOf(query, connectorId);
       await deleteTagsUnder(query, arn);
       await deleteAllTags(query, arn);
       if (!(await deleteConnectorRow(query, connectorId))) return false;

@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { StoreError } from '../../src/backends/store/database.ts';
 import { parseCertificate } from '../../src/base/pki/x509.ts';
-import { createPublicationHandler, type PublicationHandler, type PublicationResponse } from '../../src/fronts/publication/handler.ts';
+import { createPublicationHandler } from '../../src/fronts/publication/handler.ts';
+import type { PublicationHandler, PublicationResponse } from '../../src/fronts/publication/publication.ts';
 import { openPrivateCa, type PrivateCaSubject } from '../support/private-ca.ts';
 
 let subject: PrivateCaSubject;
