@@ -17,6 +17,7 @@ import { encodeException } from './fronts/api/rest-json.ts';
 import { type HttpRequest, type HttpResponse, type Listener, type ListenerOptions, listen } from './fronts/http/listener.ts';
 import type { HeaderPairs, RefusedRequest } from './fronts/http/refused-requests.ts';
 import { createPublicationHandler } from './fronts/publication/handler.ts';
+import { createOpenIdHandler } from './fronts/publication/openid-handler.ts';
 import { createScepFront } from './fronts/scep/handler.ts';
 import { isTlsCertificateGood, readTlsFiles, type TlsFiles, watchTlsFiles } from './fronts/tls-files.ts';
 import { sourceOf } from './fronts/trusted-proxies.ts';
@@ -123,19 +124,19 @@ async function openListeners(
     return listener;
   };
   const addresses: Addresses = { api: '', enroll: undefined, enrollTls: undefined };
-  const { enrollListen, enrollTlsListen } = config;
   const front = enrolmentFront(services, config, installation.system, log);
-  const enrolling = { onRefused: front.onRefused, encodeError: encodePlainError, bodyBytesMax: bodyBytesMax.scep };
+  const enrol = { onRefused: front.onRefused, encodeError: encodePlainError, bodyBytesMax: bodyBytesMax.scep };
+  const { enrollListen, enrollTlsListen } = config;
   if (enrollListen) {
-    // Without a listener for HTTPS a proxy ends TLS in front of this one.
-    const handle = front.handler({ withIssuers: enrollTlsListen === undefined });
-    addresses.enroll = (await open('SCEP_ENROLL_LISTEN', enrollListen, { ...enrolling, handle })).address;
+    // Without a TLS listener a proxy ends TLS.
+    const handle = front.handleWith({ openId: enrollTlsListen === undefined });
+    addresses.enroll = (await open('SCEP_ENROLL_LISTEN', enrollListen, { ...enrol, handle })).address;
   }
   const openTls = async (at: Listen): Promise<boolean> => {
     const files = config.tlsFiles ?? (await makeTlsFiles(config, installation, services));
     if (files === undefined) return false;
-    const handle = front.handler({ withIssuers: true });
-    const opened = await open('SCEP_ENROLL_TLS_LISTEN', at, { ...enrolling, handle, tls: await readTlsFiles(files) });
+    const handle = front.handleWith({ openId: true });
+    const opened = await open('SCEP_ENROLL_TLS_LISTEN', at, { ...enrol, handle, tls: await readTlsFiles(files) });
     watches.push(watchTlsFiles(files, material => opened.replaceTls(material), log));
     addresses.enrollTls = opened.address;
     return true;
@@ -209,13 +210,14 @@ async function answerReadiness(database: Database): Promise<HttpResponse> {
   }
 }
 
-/** Enrolment, and what anyone may fetch: of the authorities at either listener, of the issuers at one of them. */
+/** Enrolment, and what anyone may fetch of the authorities and, of a listener with `openId`, of the OpenID issuers. */
 function enrolmentFront(
   { audit, revocationLists, oidcKeys, ...services }: Services,
   config: Config,
   system: System,
   log: FastifyBaseLogger,
-): Pick<ListenerOptions, 'onRefused'> & { handler: (options: { withIssuers: boolean }) => ListenerOptions['handle'] } {
+): Pick<ListenerOptions, 'onRefused'> & { handleWith: (which: { openId: boolean }) => ListenerOptions['handle'] } {
+  const publish = createPublicationHandler({ revocationLists, log });
   const { compatibility, publicUrl } = config;
   const trustedProxies = [...config.trustedProxies.values()];
   const scep = createScepFront({ ...services, compatibility, publicUrl, record: event => audit.recordCall(event), system, log });
@@ -225,9 +227,9 @@ function enrolmentFront(
     userAgent: headerValues(headers, 'user-agent')[0],
   });
   return {
-    handler: options => {
-      const publish = createPublicationHandler({ revocationLists, oidcKeys, log }, options);
-      return async request => publish(request) ?? scep.handle({ ...request, ...senderOf(request) });
+    handleWith({ openId }) {
+      const publishOpenId = createOpenIdHandler({ oidcKeys, log, isServed: openId });
+      return async request => publish(request) ?? publishOpenId(request) ?? scep.handle({ ...request, ...senderOf(request) });
     },
     onRefused: async refused => scep.noteRefused({ ...refused, ...senderOf(refused), reason: plainErrorText(refused.statusCode) }),
   };

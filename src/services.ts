@@ -62,17 +62,17 @@ export function createServices(config: Config, { installation, workers, audit, l
   const certificates = new Certificates(common);
   const certificateAuthorities = new CertificateAuthorities({ ...common, workers, compatibility, publicationUrl });
   const raKeys = new RaKeys({ ...common, certificates });
-  const issuer = { publicUrl: config.publicUrl, tokenExchangeAudience: config.microsoft.tokenExchangeAudience };
-  const oidcKeys = new OidcKeys({ ...common, audit, issuer });
+  const openId = { endpoints, audience: config.microsoft.tokenExchangeAudience };
+  const oidcKeys = new OidcKeys({ ...common, ...openId, audit });
   const lifecycle = new Lifecycle({ ...common, audit, certificateAuthorities, raKeys, oidcKeys, endpoints });
-  const connectors = new Connectors({ ...common, endpoints, issuer, wakeLifecycle: () => lifecycle.wake() });
+  const connectors = new Connectors({ ...common, ...openId, wakeLifecycle: () => lifecycle.wake() });
   const challenges = new Challenges(common);
   const dynamicChallenges = new DynamicChallenges(common);
   const throttling = new Throttling(common);
   const failureLimits = new FailureLimits(common);
   const intune = new IntuneAccess({
     client: new IntuneClient({ ...config.microsoft, transport, system }),
-    signAssertion: connector => oidcKeys.signAssertion(connector),
+    signAssertion: async connector => (await oidcKeys.signAssertion(connector)).assertion,
   });
   const intuneNotifications = new IntuneNotifications({ ...common, audit, intune });
   const authorisations = new Authorisations({ ...common, challenges, dynamicChallenges, failureLimits, intune });
@@ -96,9 +96,10 @@ export function createServices(config: Config, { installation, workers, audit, l
     certificates,
     certificateAuthorities,
     raKeys,
+    oidcKeys,
     connectors,
     challenges,
-    connectionTest: new ConnectionTest({ ...common, intune, transport, issuerOf: of => openIdConfigurationOf(of, issuer).Issuer }),
+    connectionTest: new ConnectionTest({ ...common, intune, transport, issuerOf: row => openIdConfigurationOf(row, openId).Issuer }),
     dynamicChallenges,
     pendingRequests: new PendingRequests(common),
     enrolment,
@@ -106,7 +107,6 @@ export function createServices(config: Config, { installation, workers, audit, l
     enrolmentPolicies: new EnrolmentPolicies({ ...common, wakeLifecycle: () => lifecycle.wake() }),
     certificateLookup: new CertificateLookup({ ...common, enrolmentEndpoints, revocationLists }),
     failureLimits,
-    oidcKeys,
     intuneNotifications,
     intuneRevocations: new IntuneRevocations({ ...common, audit, intune }),
     intentRecovery: new IntentRecovery({ ...common, transactions }),

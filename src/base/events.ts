@@ -284,9 +284,13 @@ export function raKeyRenewalFailed(
   return { ...serviceEvent, name: 'RaKeyRenewalFailed', ...subject, outcome: 'failure', reason, detail };
 }
 
-/** A key of a connector's OpenID issuer: published now, signing later. */
-export function oidcKeyMade(subject: ConnectorSubject, { keyId }: { keyId: string }): AuditEvent {
-  return { ...serviceEvent, name: 'OidcKeyMade', ...subject, outcome: 'success', detail: { keyId } };
+/** `signsFromAt`: until then the key is only published. */
+export function oidcKeyRotated(subject: ConnectorSubject, detail: { keyId: string; signsFromAt: number }): AuditEvent {
+  return { ...serviceEvent, name: 'OidcKeyRotated', ...subject, outcome: 'success', detail };
+}
+
+export function oidcKeyRotationFailed(subject: ConnectorSubject, reason: string, detail: { retryAt: number }): AuditEvent {
+  return { ...serviceEvent, name: 'OidcKeyRotationFailed', ...subject, outcome: 'failure', reason, detail };
 }
 
 export function connectorFailed(subject: ConnectorSubject, statusReason: string): AuditEvent {

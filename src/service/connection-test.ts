@@ -5,7 +5,7 @@ import { generatePrivateKey } from '../backends/ca/embedded-ca.ts';
 import { type EntraClient, parseJson } from '../backends/intune/entra.ts';
 import { MicrosoftError } from '../backends/intune/microsoft-error.ts';
 import { microsoftHttpLimits, type Transport } from '../backends/intune/microsoft-http.ts';
-import type { Database } from '../backends/store/database.ts';
+import type { ConnectorRow, Database } from '../backends/store/database.ts';
 import { conflict, validationException } from '../base/errors.ts';
 import { createSigner } from '../base/pki/algorithms.ts';
 import { parseNameString } from '../base/pki/name.ts';
@@ -15,7 +15,6 @@ import type { Principal } from '../base/resources.ts';
 import type { System } from '../base/system.ts';
 import { getConnectorRow } from './connectors.ts';
 import { type IntuneAccess, type IntuneConnector, intuneConnectorOf } from './intune-access.ts';
-import type { NamedConnector } from './scep-requests.ts';
 
 export type ConnectionStepName = 'Issuer' | 'GraphToken' | 'IntuneServices' | 'IntuneToken' | 'IntuneValidation';
 
@@ -34,7 +33,7 @@ interface ConnectionTestParts {
   intune: IntuneAccess;
   transport: Transport;
   /** Of the connector's OpenIdConfiguration. */
-  issuerOf: (connector: NamedConnector) => string;
+  issuerOf: (connector: ConnectorRow) => string;
 }
 
 type Finding = Omit<ConnectionStep, 'Name'>;
@@ -61,15 +60,16 @@ export class ConnectionTest {
     }
     if (row.status !== 'ACTIVE') throw conflict('Connector', ConnectorArn, `The connector is ${row.status}, not ACTIVE.`);
     const { connectorId } = connector;
-    const underWay = this.#underWay.get(connectorId) ?? this.#walk(connector).finally(() => this.#underWay.delete(connectorId));
+    const underWay =
+      this.#underWay.get(connectorId) ?? this.#walk(connector, this.#parts.issuerOf(row)).finally(() => this.#underWay.delete(connectorId));
     this.#underWay.set(connectorId, underWay);
     return { Steps: await underWay };
   }
 
   /** Whether Entra ID can fetch the issuer's keys is Entra ID's to say: the other steps go on whatever the first finds. */
-  async #walk(connector: IntuneConnector): Promise<ConnectionStep[]> {
+  async #walk(connector: IntuneConnector, issuer: string): Promise<ConnectionStep[]> {
     const client = this.#parts.intune.clientOf(connector);
-    const steps: ConnectionStep[] = [{ Name: 'Issuer', ...(await orFailed(() => this.#checkIssuer(connector, client))) }];
+    const steps: ConnectionStep[] = [{ Name: 'Issuer', ...(await orFailed(() => this.#checkIssuer(issuer, client))) }];
     const rest: [ConnectionStepName, () => Promise<Finding>][] = [
       ['GraphToken', () => this.#fetchToken(client, 'Microsoft Graph')],
       ['IntuneServices', () => this.#locateServices(client)],
@@ -87,8 +87,7 @@ export class ConnectionTest {
   }
 
   /** As Entra ID does: the document, then the keys that it names, from where everyone asks. */
-  async #checkIssuer(connector: IntuneConnector, client: EntraClient): Promise<Finding> {
-    const issuer = this.#parts.issuerOf(connector);
+  async #checkIssuer(issuer: string, client: EntraClient): Promise<Finding> {
     if (!issuer.startsWith('https://')) {
       return {
         Outcome: 'FAILED',

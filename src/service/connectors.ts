@@ -19,7 +19,7 @@ import {
 import type { System } from '../base/system.ts';
 import { createOnce, tokenReusedMessage } from './client-tokens.ts';
 import type { Endpoints } from './endpoints.ts';
-import { type IssuerParts, openIdConfigurationOf } from './openid-configuration.ts';
+import { openIdConfigurationOf } from './openid-configuration.ts';
 import { checkQuota } from './quotas.ts';
 import { checkTags } from './tag-limits.ts';
 
@@ -37,7 +37,8 @@ interface ConnectorsDependencies {
   system: System;
   region: string;
   endpoints: Endpoints;
-  issuer: IssuerParts;
+  /** Of the tokens that INTUNE connectors sign. */
+  audience: string;
   quotas: Quotas;
   /** Told that a connector waits for the lifecycle. */
   wakeLifecycle: () => void;
@@ -115,23 +116,19 @@ export class Connectors {
 
   #describe(row: ConnectorRow): Connector {
     const { account_id: accountId, region, azure_application_id: AzureApplicationId, azure_domain: Domain } = row;
-    const { endpoints, issuer } = this.#dependencies;
-    const path = `${accountId}-${row.connector_id}`;
-    const Arn = connectorArn({ accountId, region }, row.connector_id);
+    const { endpoints } = this.#dependencies;
     const baseUrl = endpoints.findBaseUrl(row.vpc_endpoint_id);
     // Where nothing answers yet, or never will, there is no endpoint to show.
     const hasEndpoint = baseUrl !== undefined && (row.status === 'ACTIVE' || row.status === 'DELETING');
     return {
-      Arn,
+      Arn: connectorArn({ accountId, region }, row.connector_id),
       CertificateAuthorityArn: row.certificate_authority_arn,
       Type: row.type,
       ...(AzureApplicationId !== null && Domain !== null && { MobileDeviceManagement: { Intune: { AzureApplicationId, Domain } } }),
-      ...(row.type === 'INTUNE' && {
-        OpenIdConfiguration: openIdConfigurationOf({ accountId, region, connectorId: row.connector_id }, issuer),
-      }),
+      ...(row.type === 'INTUNE' && { OpenIdConfiguration: openIdConfigurationOf(row, this.#dependencies) }),
       Status: row.status,
       ...(row.status_reason !== null && { StatusReason: row.status_reason }),
-      ...(hasEndpoint && { Endpoint: `${baseUrl}/${path}/${row.endpoint_secret}` }),
+      ...(hasEndpoint && { Endpoint: `${baseUrl}/${accountId}-${row.connector_id}/${row.endpoint_secret}` }),
       CreatedAt: row.created_at,
       UpdatedAt: row.updated_at,
     };

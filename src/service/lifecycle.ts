@@ -1,4 +1,4 @@
-/** The worker that takes connectors along the drawn arrows, CREATING to ACTIVE or FAILED, DELETING to gone, and renews their RA keys and those of their OpenID issuers. Each is claimed by a lease, so many nodes may run it. */
+/** The worker that takes connectors along the drawn arrows, CREATING to ACTIVE or FAILED, DELETING to gone, and renews their RA and OIDC keys. Each is claimed by a lease, so many nodes may run it. */
 import { CaError } from '../backends/ca/certificate-authority.ts';
 import { findCertificate } from '../backends/store/certificates.ts';
 import { deleteChallengesOf } from '../backends/store/challenges.ts';
@@ -64,9 +64,9 @@ export class Lifecycle extends StepLoop {
     this.#parts = parts;
   }
 
-  /** Claims up to `connectorsPerStepMax` connectors and settles each, deletes dead RA keys and renews those of OpenID issuers. Returns how many it claimed. */
+  /** Claims up to `connectorsPerStepMax` connectors and settles each, deletes dead RA keys and rotates OIDC keys. Returns how many it claimed. */
   async step(): Promise<number> {
-    const { database, system, oidcKeys, raKeys } = this.#parts;
+    const { database, system, raKeys, oidcKeys } = this.#parts;
     const now = system.now();
     const claimed = await claimConnectors(database.query, {
       now,
@@ -98,7 +98,7 @@ export class Lifecycle extends StepLoop {
     try {
       const problem = this.#parts.endpoints.findProblem(connector.vpc_endpoint_id);
       if (problem !== undefined) return await this.#fail(connector, problem);
-      if (connector.type === 'INTUNE') await this.#parts.oidcKeys.createFirstKey(connector);
+      if (connector.type === 'INTUNE') await this.#parts.oidcKeys.createKey(connector);
       await this.#giveRaKeys(connector, 'CREATING');
     } catch (error) {
       // The store being away is no verdict on the connector: the lease runs out and the work is done then.

@@ -1,22 +1,16 @@
-/** What identifies an INTUNE connector to Entra ID. */
+/** What an INTUNE connector is to Entra ID: the values of the federated identity credential that its administrator enters. */
+import type { ConnectorRow } from '../backends/store/database.ts';
 import { connectorArn, type OpenIdConfiguration } from '../base/resources.ts';
-import type { NamedConnector } from './scep-requests.ts';
+import type { Endpoints } from './endpoints.ts';
 
-/** The same for every connector. */
-export interface IssuerParts {
-  publicUrl: string;
-  /** The audience that Entra ID has in this cloud. */
-  tokenExchangeAudience: string;
-}
-
-/** Entra ID compares each of the three letter by letter. It fetches the issuer's keys from outside, whatever the devices' way in. */
+/** Entra ID fetches the issuer's keys from outside, whatever the devices' way in, and compares each value octet by octet. */
 export function openIdConfigurationOf(
-  { accountId, region, connectorId }: NamedConnector,
-  { publicUrl, tokenExchangeAudience }: IssuerParts,
+  { account_id: accountId, region, connector_id: connectorId }: ConnectorRow,
+  { endpoints, audience }: { endpoints: Endpoints; audience: string },
 ): OpenIdConfiguration {
   return {
-    Issuer: `${publicUrl}/${accountId}-${connectorId}/oidc`,
+    Issuer: `${endpoints.publicUrl}/${accountId}-${connectorId}/oidc`,
     Subject: connectorArn({ accountId, region }, connectorId),
-    Audience: tokenExchangeAudience,
+    Audience: audience,
   };
 }

@@ -1,12 +1,10 @@
 /** The publication front: what it answers to whom, with which headers, and how little a caller can make it do. */
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it } from 'node:test';
-import { LocalKeyProtector } from '../../src/backends/key-protector.ts';
 import { StoreError } from '../../src/backends/store/database.ts';
 import { parseCertificate } from '../../src/base/pki/x509.ts';
-import { createPublicationHandler, type PublicationHandler, type PublicationResponse } from '../../src/fronts/publication/handler.ts';
-import { Audit } from '../../src/service/audit.ts';
-import { OidcKeys } from '../../src/service/oidc-keys.ts';
+import { createPublicationHandler } from '../../src/fronts/publication/handler.ts';
+import type { PublicationHandler, PublicationResponse } from '../../src/fronts/publication/publication.ts';
 import { openPrivateCa, type PrivateCaSubject } from '../support/private-ca.ts';
 
 let subject: PrivateCaSubject;
@@ -17,12 +15,7 @@ beforeEach(async () => {
   const root = await subject.createRoot({ revocation: { CrlConfiguration: { Enabled: true, ExpirationInDays: 7 } } });
   caId = root.split('/').at(-1) ?? '';
   const log = { info: () => {}, warn: () => {}, error: (fields: object) => void subject.reports.push(fields) };
-  const { database, system, revocationLists } = subject;
-  const audit = new Audit({ database, system, log });
-  const issuer = { publicUrl: 'https://scep.example.com', tokenExchangeAudience: 'api://AzureADTokenExchange' };
-  const keyProtector = new LocalKeyProtector(system.randomBytes(32), system);
-  const oidcKeys = new OidcKeys({ database, system, keyProtector, audit, log, issuer });
-  handle = createPublicationHandler({ revocationLists, oidcKeys, log }, { withIssuers: true });
+  handle = createPublicationHandler({ revocationLists: subject.revocationLists, log });
 });
 afterEach(async () => {
   await subject[Symbol.asyncDispose]();

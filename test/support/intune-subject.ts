@@ -2,12 +2,9 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import type PcaConnectorScep from 'aws-sdk/clients/pcaconnectorscep.js';
-import { LocalKeyProtector, loadMasterKey } from '../../src/backends/key-protector.ts';
 import { encodePem } from '../../src/base/pki/pem.ts';
 import { parseConnectorArn } from '../../src/base/resources.ts';
-import { realSystem, type System } from '../../src/base/system.ts';
-import { Audit } from '../../src/service/audit.ts';
-import { OidcKeys } from '../../src/service/oidc-keys.ts';
+import { realSystem } from '../../src/base/system.ts';
 import { createApiClient } from './api-client.ts';
 import type { Expectations } from './microsoft/challenge.ts';
 import type { Application, ChallengeOptions, Tenant } from './microsoft/directory.ts';
@@ -20,7 +17,6 @@ import { until } from './waiting.ts';
 
 const region = 'us-east-1';
 const publicUrl = 'https://scep.example.com';
-const silent = { info: () => {}, warn: () => {}, error: () => {} };
 
 /** As GetConnector shows it, with what an INTUNE connector has when it is ACTIVE. */
 interface IntuneConnector {
@@ -93,19 +89,6 @@ export class IntuneSubject implements AsyncDisposable {
       ca: encodePem('CERTIFICATE', this.server.caCertificate),
       ...options,
     });
-  }
-
-  /** As another node of the server would sign it. */
-  async signAssertion(): Promise<string> {
-    const { database, dataDir, now } = this.server;
-    const system: System = { ...realSystem, now };
-    const keyProtector = new LocalKeyProtector(await loadMasterKey(`${dataDir}/master.key`, { system, create: false }), system);
-    const { Audience: tokenExchangeAudience, Issuer } = this.connector.OpenIdConfiguration;
-    const { origin } = new URL(Issuer);
-    const audit = new Audit({ database, system, log: silent });
-    const keys = new OidcKeys({ database, keyProtector, system, audit, log: silent, issuer: { publicUrl: origin, tokenExchangeAudience } });
-    const { accountId = '', connectorId = '' } = parseConnectorArn(this.connector.Arn) ?? {};
-    return keys.signAssertion({ accountId, region, connectorId });
   }
 
   /** Calls an operation that AWS does not have, as the administrator. */

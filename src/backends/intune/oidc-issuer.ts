@@ -1,62 +1,42 @@
-/** A connector as an OpenID issuer: its keys in public, what it says of itself, and the assertions by which Entra ID knows it. */
-import { createPublicKey, type KeyObject } from 'node:crypto';
+/** What an OpenID issuer publishes and signs, as Entra ID reads it for workload identity federation; pure. */
+import type { KeyObject } from 'node:crypto';
 import { calculateJwkThumbprint, exportJWK, SignJWT } from 'jose';
 
-export const assertionLimits = {
-  /** Entra ID advises five to ten minutes. */
-  lifeSeconds: 10 * 60,
-  /** How far its clock may be behind ours. */
-  skewSeconds: 60,
-} as const;
-
-/** The only algorithm that Entra ID takes in federated credentials. */
+/** The only algorithm that Entra ID takes of an issuer from outside: "Only issuers that provide tokens signed using RS256 are supported". */
 const algorithm = 'RS256';
 
-export interface PublicJwk {
+/** Entra ID recommends a life of 5 to 10 minutes. `clockSkewMs`: how far our clock may be ahead of Entra ID's. */
+const assertionLimits = { lifeMs: 10 * 60_000, clockSkewMs: 60_000 } as const;
+
+/** A public key as the issuer publishes it. Entra ID needs no more members. */
+export interface PublishedKey {
   use: 'sig';
   kty: 'RSA';
+  /** RFC 7638, SHA-256. */
   kid: string;
   alg: typeof algorithm;
   n: string;
   e: string;
 }
 
-/** The key's id is its thumbprint (RFC 7638). */
-export async function publicJwkOf(privateKey: KeyObject): Promise<PublicJwk> {
-  const jwk = await exportJWK(createPublicKey(privateKey));
-  const { n, e } = jwk;
-  if (n === undefined || e === undefined) throw new Error('an issuer signs with RSA keys only');
-  return { use: 'sig', kty: 'RSA', kid: await calculateJwkThumbprint(jwk), alg: algorithm, n, e };
-}
-
-interface AssertionParts {
-  privateKey: KeyObject;
-  keyId: string;
+/** OpenID Connect Discovery 1.0 section 3, as far as Entra ID reads it. */
+export interface DiscoveryDocument {
   issuer: string;
-  subject: string;
-  audience: string;
-  now: number;
-  /** Another each time. */
-  jwtId: string;
+  jwks_uri: string;
+  response_types_supported: ['id_token'];
+  subject_types_supported: ['public'];
+  id_token_signing_alg_values_supported: [typeof algorithm];
 }
 
-/** A JWT by which the issuer vouches for the subject (RFC 7523 section 3, as workload identity federation has it). */
-export async function signAssertion(parts: AssertionParts): Promise<string> {
-  const issuedAt = Math.floor(parts.now / 1000);
-  return new SignJWT()
-    .setProtectedHeader({ alg: algorithm, typ: 'JWT', kid: parts.keyId })
-    .setIssuer(parts.issuer)
-    .setSubject(parts.subject)
-    .setAudience(parts.audience)
-    .setJti(parts.jwtId)
-    .setIssuedAt(issuedAt)
-    .setNotBefore(issuedAt - assertionLimits.skewSeconds)
-    .setExpirationTime(issuedAt + assertionLimits.lifeSeconds)
-    .sign(parts.privateKey);
+/** Of an RSA key, private or public. */
+export async function describePublicKey(key: KeyObject): Promise<PublishedKey> {
+  const { kty, n, e } = await exportJWK(key);
+  if (kty !== 'RSA' || n === undefined || e === undefined) throw new Error('an OpenID issuer signs with RSA');
+  return { use: 'sig', kty: 'RSA', kid: await calculateJwkThumbprint({ kty, n, e }), alg: algorithm, n, e };
 }
 
-/** OpenID Connect Discovery 1.0 section 3, as much of it as an issuer has that only signs. */
-export function discoveryDocument(issuer: string): object {
+/** The document that a verifier finds at `{issuer}/.well-known/openid-configuration`; it compares `issuer` octet by octet. */
+export function discoveryDocument(issuer: string): DiscoveryDocument {
   return {
     issuer,
     jwks_uri: `${issuer}/jwks`,
@@ -64,4 +44,32 @@ export function discoveryDocument(issuer: string): object {
     subject_types_supported: ['public'],
     id_token_signing_alg_values_supported: [algorithm],
   };
+}
+
+interface AssertionOrder {
+  privateKey: KeyObject;
+  keyId: string;
+  issuer: string;
+  subject: string;
+  audience: string;
+  now: number;
+  jwtId: string;
+}
+
+/** A client assertion (RFC 7523) as a compact JWT, and when it ends. */
+export async function signAssertion(order: AssertionOrder): Promise<{ assertion: string; expiresAt: number }> {
+  const { privateKey, keyId, issuer, subject, audience, now, jwtId } = order;
+  const issuedAt = Math.floor(now / 1000);
+  const expiresAt = issuedAt + assertionLimits.lifeMs / 1000;
+  const claims = {
+    iss: issuer,
+    sub: subject,
+    aud: audience,
+    iat: issuedAt,
+    nbf: issuedAt - assertionLimits.clockSkewMs / 1000,
+    exp: expiresAt,
+    jti: jwtId,
+  };
+  const assertion = await new SignJWT(claims).setProtectedHeader({ alg: algorithm, typ: 'JWT', kid: keyId }).sign(privateKey);
+  return { assertion, expiresAt: expiresAt * 1000 };
 }

@@ -184,7 +184,7 @@ export async function updateEnrolmentPolicy(
     .execute();
 }
 
-/** Whether it was there, and DELETING. Its challenges and RA keys must be gone before. */
+/** Whether it was there, and DELETING. Its challenges and keys must be gone before. */
 export async function deleteConnectorRow(query: Query, connectorId: string): Promise<boolean> {
   const result = await query
     .deleteFrom('connectors')

@@ -1,4 +1,4 @@
-/** Queries on oidc_keys: what connectors sign their assertions with. */
+/** Queries on oidc_keys: what INTUNE connectors sign their assertions with. */
 import type { ConnectorRow, OidcKeyRow, Query } from './database.ts';
 
 export async function insertOidcKey(query: Query, row: OidcKeyRow): Promise<void> {
@@ -16,42 +16,46 @@ export async function listOidcKeys(query: Query, connectorId: string): Promise<O
     .execute();
 }
 
-/** Up to `limit` ACTIVE INTUNE connectors that have had no new key since then. */
+/** Up to `limit` ACTIVE INTUNE connectors, but none of `except`, that have no key made after `madeBefore`. */
 export async function listConnectorsDueForOidcKey(
   query: Query,
-  { madeBefore, limit }: { madeBefore: number; limit: number },
+  { madeBefore, except, limit }: { madeBefore: number; except: readonly string[]; limit: number },
 ): Promise<ConnectorRow[]> {
-  return query
-    .selectFrom('connectors')
-    .selectAll()
-    .where('type', '=', 'INTUNE')
-    .where('status', '=', 'ACTIVE')
-    .where(({ exists, not, selectFrom }) =>
-      not(
-        exists(
-          selectFrom('oidc_keys')
-            .select('oidc_keys.key_id')
-            .whereRef('oidc_keys.connector_id', '=', 'connectors.connector_id')
-            .where('oidc_keys.created_at', '>', madeBefore),
+  return (
+    query
+      .selectFrom('connectors')
+      .selectAll()
+      .where('type', '=', 'INTUNE')
+      .where('status', '=', 'ACTIVE')
+      .where(({ exists, not, selectFrom }) =>
+        not(
+          exists(
+            selectFrom('oidc_keys')
+              .select('key_id')
+              .whereRef('oidc_keys.connector_id', '=', 'connectors.connector_id')
+              .where('oidc_keys.created_at', '>', madeBefore),
+          ),
         ),
-      ),
-    )
-    .orderBy('connector_id')
-    .limit(limit)
-    .execute();
+      )
+      // PostgreSQL knows no empty list.
+      .$if(except.length > 0, due => due.where('connector_id', 'not in', except))
+      .orderBy('connector_id')
+      .limit(limit)
+      .execute()
+  );
 }
 
-/** Deletes up to `limit` keys whose successor was made before then. Returns their ids. */
-export async function deleteOidcKeysReplacedBefore(query: Query, replacedBefore: number, limit: number): Promise<string[]> {
+/** Deletes up to `limit` that have a successor made at or before `supersededAt`, with their private keys. Returns their ids. */
+export async function deleteSupersededOidcKeys(query: Query, supersededAt: number, limit: number): Promise<string[]> {
   const rows = await query
     .deleteFrom('oidc_keys')
-    .where('key_id', 'in', replaced =>
-      replaced
-        .selectFrom('oidc_keys as old')
+    .where('key_id', 'in', ({ selectFrom }) =>
+      selectFrom('oidc_keys as old')
         .innerJoin('oidc_keys as next', 'next.connector_id', 'old.connector_id')
         .select('old.key_id')
+        .distinct()
         .whereRef('next.created_at', '>', 'old.created_at')
-        .where('next.created_at', '<', replacedBefore)
+        .where('next.created_at', '<=', supersededAt)
         .limit(limit),
     )
     .returning('key_id')
