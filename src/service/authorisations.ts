@@ -16,8 +16,8 @@ import { issuedExtKeyUsage, requestedSubjectAltName } from './certificate-profil
 import type { Challenges } from './challenges.ts';
 import { checkBounds, type DynamicChallenges } from './dynamic-challenges.ts';
 import type { FailureLimits } from './failure-limits.ts';
-import type { IntuneAccess, IntuneConnector } from './intune-access.ts';
-import type { EnrolmentEndpoint, EnrolmentRequest } from './scep-requests.ts';
+import type { IntuneAccess } from './intune-access.ts';
+import type { EnrolmentEndpoint, EnrolmentRequest, IntuneConnector } from './scep-requests.ts';
 import { dayMs } from './validity.ts';
 
 export const authorisationLimits = {

@@ -14,7 +14,8 @@ import { publicKeyOf } from '../base/pki/public-key.ts';
 import type { Principal } from '../base/resources.ts';
 import type { System } from '../base/system.ts';
 import { getConnectorRow } from './connectors.ts';
-import { type IntuneAccess, type IntuneConnector, intuneConnectorOf } from './intune-access.ts';
+import { type IntuneAccess, intuneConnectorOf } from './intune-access.ts';
+import type { IntuneConnector } from './scep-requests.ts';
 
 export type ConnectionStepName = 'Issuer' | 'GraphToken' | 'IntuneServices' | 'IntuneToken' | 'IntuneValidation';
 

@@ -4,13 +4,7 @@ import type { IntuneClient, IntuneVerdict } from '../backends/intune/intune-clie
 import { MicrosoftError } from '../backends/intune/microsoft-error.ts';
 import type { ConnectorRow } from '../backends/store/database.ts';
 import { type ConnectorError, type Failure, failure } from '../base/scep.ts';
-import type { EnrolmentRequest, NamedConnector } from './scep-requests.ts';
-
-/** A connector that asks Intune, as the application that it is in Entra ID. */
-export interface IntuneConnector extends NamedConnector {
-  applicationId: string;
-  domain: string;
-}
+import type { EnrolmentRequest, IntuneConnector, NamedConnector } from './scep-requests.ts';
 
 interface IntuneAccessParts {
   client: IntuneClient;

@@ -27,9 +27,10 @@ import { parseCertificate } from '../base/pki/x509.ts';
 import { connectorArn } from '../base/resources.ts';
 import type { System } from '../base/system.ts';
 import type { Audit } from './audit.ts';
-import { type IntuneAccess, type IntuneConnector, intuneConnectorOf } from './intune-access.ts';
+import { type IntuneAccess, intuneConnectorOf } from './intune-access.ts';
 import { CertificateHeldError } from './outage.ts';
 import { revoke } from './revocation.ts';
+import type { IntuneConnector } from './scep-requests.ts';
 import { StepLoop } from './step-loop.ts';
 
 export const intuneNotificationLimits = {

@@ -8,8 +8,9 @@ import { certificateRevokedByIntune, type Log } from '../base/events.ts';
 import { connectorArn, parseCertificateAuthorityArn } from '../base/resources.ts';
 import type { System } from '../base/system.ts';
 import type { Audit } from './audit.ts';
-import { type IntuneAccess, type IntuneConnector, intuneConnectorOf } from './intune-access.ts';
+import { type IntuneAccess, intuneConnectorOf } from './intune-access.ts';
 import { revoke } from './revocation.ts';
+import type { IntuneConnector } from './scep-requests.ts';
 import { StepLoop } from './step-loop.ts';
 
 export const intuneRevocationLimits = {

@@ -5,12 +5,17 @@ import type { AlgorithmPolicy, DigestName } from '../base/pki/algorithms.ts';
 import type { CertificationRequest } from '../base/pki/pkcs10.ts';
 import type { Certificate } from '../base/pki/x509.ts';
 import type { Failure } from '../base/scep.ts';
-import type { IntuneConnector } from './intune-access.ts';
 
 export interface NamedConnector {
   accountId: string;
   region: string;
   connectorId: string;
+}
+
+/** A connector that asks Intune, as the application that it is in Entra ID. */
+export interface IntuneConnector extends NamedConnector {
+  applicationId: string;
+  domain: string;
 }
 
 /** A connector that a SCEP URL leads to. */

@@ -1,3 +1,4 @@
+/** What the client of Intune makes of every answer, with services that answer what they are told to. */
 import assert from 'node:assert/strict';
 import { beforeEach, describe, it } from 'node:test';
 import type { EntraClient } from './entra.ts';
