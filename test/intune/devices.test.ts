@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto';
 import { after, afterEach, before, describe, it } from 'node:test';
 import { extKeyUsageExtension, findExtension, generalName, parseSubjectAltName } from '../../src/base/pki/extensions.ts';
 import { Oid } from '../../src/base/pki/oids.ts';
+import { Devices } from '../support/devices.ts';
 import { IntuneSubject } from '../support/intune-subject.ts';
 import type { Expectations } from '../support/microsoft/challenge.ts';
 import { rsaKey } from '../support/pki-fixtures.ts';
@@ -99,17 +100,14 @@ describe('the security identifier extension', () => {
 describe('five hundred devices at once', () => {
   it('cost one token for each service and one discovery', async () => {
     await using fresh = await IntuneSubject.start();
-    const { tenant, microsoft } = fresh;
-    const key = rsaKey('managed');
-    const enrol = async () => {
-      const device = tenant.addDevice();
-      const challenge = tenant.createChallenge({ device, profile: tenant.addProfile(expectations, [device]) });
-      return new AndroidDevice({ transport: 'POST' }).enrol({ ...request(), url: fresh.url, challenge, privateKey: key });
-    };
+    const { microsoft } = fresh;
+    const devices = await Devices.connect(fresh.url, { challenge: '' });
     const count = 500;
-    const certificates = await Promise.all(Array.from({ length: count }, enrol));
-    const serialNumbers = new Set(certificates.map(({ certificate }) => certificate.serialNumber));
-    assert.equal(serialNumbers.size, count);
+    const requests = Array.from({ length: count }, (_, number) =>
+      devices.request(fresh.challenge({ expectations: { subject: `CN=device-${number}` } })),
+    );
+    const certificates = await Promise.all(requests.map(request => devices.enrol(fresh.url, request)));
+    assert.equal(new Set(certificates.map(({ serialNumber }) => serialNumber)).size, count);
     assert.deepEqual(
       (['token', 'endpoints', 'validateRequest', 'successNotification'] as const).map(route => microsoft.count(route)),
       [2, 1, count, count],
