@@ -66,15 +66,11 @@ describe('the revocation queue of Intune', () => {
     assert.deepEqual(subject.tenant.revocations, []);
     const { query } = subject.server.database;
     const events = await query.selectFrom('audit_events').select('detail').where('name', '=', 'CertificateRevoked').execute();
-    assert.deepEqual(
-      events.map(({ detail }) => JSON.parse(detail).serialNumber).toSorted(),
-      [first, second].map(s => s.toLowerCase()).toSorted(),
-    );
+    const revoked = new Set(events.map(({ detail }) => JSON.parse(detail).serialNumber as string));
+    assert.deepEqual(revoked, new Set([first.toLowerCase(), second.toLowerCase()]));
   });
 
   it('leaves what is not the connector’s, and says so of what claims to be', async () => {
-    const general = new URL(new URL(subject.connector.Endpoint).pathname, subject.server.url);
-    assert.ok(general.href);
     const other = await createIntuneConnector(subject.api, { clientId: subject.application.clientId, domain: subject.tenant.domain });
     const { Issuer: issuer, Subject, Audience: audience } = other.OpenIdConfiguration;
     subject.application.addFederatedCredential({ issuer, subject: Subject, audience });

@@ -1,6 +1,7 @@
 /** The double's Entra ID: what it takes for a federated credential's assertion, what it says of every other, and that Microsoft's own library takes it for the real one. */
 import assert from 'node:assert/strict';
 import { generateKeyPairSync, type KeyObject, X509Certificate } from 'node:crypto';
+import type { IncomingMessage } from 'node:http';
 import { request } from 'node:https';
 import { buffer } from 'node:stream/consumers';
 import { before, beforeEach, describe, it } from 'node:test';
@@ -197,16 +198,12 @@ describe('@azure/msal-node', () => {
 
 /** MSAL's network, trusting one certificate more than the machine does. */
 function trusting(ca: string): INetworkModule {
-  const send = async <T>(method: string, url: string, { headers = {}, body }: NetworkRequestOptions = {}) => {
-    const { promise, resolve, reject } = Promise.withResolvers<{ headers: Record<string, string>; body: T; status: number }>();
-    const sent = request(url, { method, headers, ca, agent: false }, answer => {
-      buffer(answer).then(octets => {
-        const shown = Object.fromEntries(Object.entries(answer.headers).map(([name, value]) => [name, String(value)]));
-        resolve({ headers: shown, body: JSON.parse(octets.toString()) as T, status: answer.statusCode ?? 0 });
-      }, reject);
-    });
-    sent.on('error', reject).end(body);
-    return promise;
+  const send = async (method: string, url: string, { headers = {}, body }: NetworkRequestOptions = {}) => {
+    const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
+    request(url, { method, headers, ca, agent: false }, resolve).on('error', reject).end(body);
+    const answer = await promise;
+    const shown = Object.fromEntries(Object.entries(answer.headers).map(([name, value]) => [name, String(value)]));
+    return { headers: shown, body: JSON.parse((await buffer(answer)).toString()), status: answer.statusCode ?? 0 };
   };
   return {
     sendGetRequestAsync: (url, options) => send('GET', url, options),

@@ -71,8 +71,8 @@ async function call(action: string, body: object, headers: Record<string, string
     body: Buffer.from(JSON.stringify(body)),
   });
   assert.equal(outcome.kind, 'answer');
-  const parsed = JSON.parse((outcome as MicrosoftAnswer).body.toString()) as Record<string, unknown>;
-  return { status: (outcome as MicrosoftAnswer).status, code: parsed['code'], body: parsed };
+  const parsed = JSON.parse(outcome.body.toString()) as Record<string, unknown>;
+  return { status: outcome.status, code: parsed['code'], body: parsed };
 }
 
 const device = () => tenant.addDevice();

@@ -40,9 +40,9 @@ describe('the simulation', () => {
     'a second certificate for one transaction': [
       ({ services: { certificates }, database }) => {
         const issue = certificates.issue.bind(certificates);
-        certificates.issue = async (order, alongside = {}) => {
+        certificates.issue = async (order, alongside) => {
           const issued = await issue(order, alongside);
-          if (alongside.transactionRowId !== undefined && order.kind === 'DEVICE') {
+          if (alongside?.transactionRowId !== undefined && order.kind === 'DEVICE') {
             await issue(order);
             const change = { transaction_row_id: alongside.transactionRowId };
             const { query } = database;

@@ -52,11 +52,11 @@ export class IntuneSubject implements AsyncDisposable {
   /** Everything is granted, and the federated credential is made. */
   static async start(env: Record<string, string> = {}): Promise<IntuneSubject> {
     await using starting = new AsyncDisposableStack();
-    let subject: IntuneSubject | undefined;
-    const now = () => subject?.server.now() ?? realSystem.now();
+    const started: { subject?: IntuneSubject } = {};
+    const now = () => started.subject?.server.now() ?? realSystem.now();
     const fetchIssuer = async (url: string) => {
-      if (subject === undefined) throw new Error('the server is not there yet');
-      const { statusCode, body } = await subject.getPublic(url);
+      if (started.subject === undefined) throw new Error('the server is not there yet');
+      const { statusCode, body } = await started.subject.getPublic(url);
       return { status: statusCode, body };
     };
     const { microsoft, url } = starting.use(await startMicrosoft({ now, fetchIssuer }));
@@ -68,8 +68,8 @@ export class IntuneSubject implements AsyncDisposable {
     const connector = await createIntuneConnector(api, { clientId: application.clientId, domain: tenant.domain });
     const { Issuer: issuer, Subject, Audience: audience } = connector.OpenIdConfiguration;
     application.addFederatedCredential({ issuer, subject: Subject, audience });
-    subject = new IntuneSubject(server, connector, { microsoft, tenant, application, settings }, starting.move());
-    return subject;
+    started.subject = new IntuneSubject(server, connector, { microsoft, tenant, application, settings }, starting.move());
+    return started.subject;
   }
 
   /** Its address changes when the server starts again. */
