@@ -95,24 +95,27 @@ export class ConnectionTest {
         Advice: `The issuer ${issuer} is not at an https URL. Set SCEP_PUBLIC_URL to one that Microsoft can reach.`,
       };
     }
-    let document: z.output<typeof discoveryDocument>;
-    let keys: z.output<typeof keySet>;
     try {
-      document = await this.#get(`${issuer}/.well-known/openid-configuration`, discoveryDocument);
-      keys = await this.#get(document.jwks_uri, keySet);
+      return await this.#fetchIssuer(issuer, client);
     } catch (error) {
       if (!(error instanceof MicrosoftError)) throw error;
       const Advice = `${error.message} Seen from here; Microsoft has to reach it from the Internet, over HTTPS with a certificate that is publicly trusted.`;
       return { Outcome: 'WARNING', Advice };
     }
-    if (document.issuer !== issuer) {
+  }
+
+  /** What another server says is not followed. */
+  async #fetchIssuer(issuer: string, client: EntraClient): Promise<Finding> {
+    const document = await this.#get(`${issuer}/.well-known/openid-configuration`, discoveryDocument);
+    if (document.issuer !== issuer || document.jwks_uri !== `${issuer}/jwks`) {
       return {
         Outcome: 'FAILED',
         Advice: `What answers at ${issuer} says that it is ${document.issuer}. Lead the URL to this server alone.`,
       };
     }
+    const { keys } = await this.#get(document.jwks_uri, keySet);
     const { kid } = decodeProtectedHeader(await client.createAssertion());
-    if (!keys.keys.some(key => key.kid === kid)) {
+    if (!keys.some(key => key.kid === kid)) {
       return {
         Outcome: 'FAILED',
         Advice: `${document.jwks_uri} does not have the connector's present key. Lead the URL to this server, past any cache.`,

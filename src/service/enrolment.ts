@@ -41,7 +41,7 @@ export class Enrolment {
 
   /**
    * PKCSReq and RenewalReq. The same transaction with the same CSR and signer gets the same answer; with another CSR it is a new one, because certmonger
-   * and sscep use their transactionIDs again. A refusal is an answer; an outage (CaError, StoreError) is thrown.
+   * and sscep use their transactionIDs again. A refusal is an answer; an outage (CaError, StoreError, MicrosoftError) is thrown.
    */
   async enrol(endpoint: EnrolmentEndpoint, request: EnrolmentRequest): Promise<EnrolmentOutcome> {
     return this.#orRefusal(endpoint, request, async () => {

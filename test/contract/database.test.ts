@@ -259,6 +259,7 @@ describeEveryDatabase(subject => {
       azure_domain: 'contoso.example',
       enrolment_policy: null,
       ra_renewal_at: 0,
+      revocation_poll_at: 0,
       lease_until_at: 0,
     };
     assert.deepEqual(await findConnector(subject.database.query, { ...home, connectorId: uuid(1) }), expected);

@@ -8,6 +8,7 @@ import type { ConnectionStep } from '../../src/service/connection-test.ts';
 import { findFreePort, runCommand, settingsFor } from '../support/command.ts';
 import { createIntuneConnector, IntuneSubject } from '../support/intune-subject.ts';
 import type { FederatedCredential } from '../support/microsoft/directory.ts';
+import type { HttpAnswer } from '../support/raw-scep-client.ts';
 
 const names = ['Issuer', 'GraphToken', 'IntuneServices', 'IntuneToken', 'IntuneValidation'] as const;
 type Name = (typeof names)[number];
@@ -171,6 +172,40 @@ describe('TestConnection', () => {
     };
     for (const count of [0, 91, 1, 2, 2, 90]) await days(count);
     assert.deepEqual(rotating.microsoft.violations, []);
+  });
+});
+
+describe('a cache in front of the issuer', () => {
+  it('that keeps old keys for too long is named, and what it keeps for as long as it may does no harm', async () => {
+    await using cached = await IntuneSubject.start();
+    const { server, microsoft } = cached;
+    microsoft.entra.keysKeptMs = 0;
+    const { getPublic } = cached;
+    let kept: { at: number; answer: HttpAnswer } | undefined;
+    let keptMs = 86_400_000;
+    cached.getPublic = async url => {
+      if (!url.endsWith('/jwks')) return getPublic.call(cached, url);
+      if (kept === undefined || server.now() > kept.at + keptMs) kept = { at: server.now(), answer: await getPublic.call(cached, url) };
+      return kept.answer;
+    };
+    const tokenStep = async () => {
+      const { answer } = await cached.call('POST', pathOf(cached.connector.Arn));
+      return (answer['Steps'] as ConnectionStep[])[1];
+    };
+    const days = async (count: number) => {
+      server.advance(count * 86_400_000);
+      await server.restart();
+    };
+    // The first key, its successor published, then signing, then alone.
+    for (const count of [0, 90, 1, 1, 1, 1, 1]) {
+      await days(count);
+      assert.equal((await tokenStep())?.Outcome, 'SUCCEEDED');
+    }
+    keptMs = Number.POSITIVE_INFINITY;
+    for (const count of [86, 3]) await days(count);
+    const step = await tokenStep();
+    assert.equal(step?.Outcome, 'FAILED');
+    assert.match(step.Advice, /AADSTS7000272.*no cache keeps old keys/);
   });
 });
 

@@ -71,6 +71,8 @@ export async function startTemporaryServer({ env = {}, now = realSystem.now }: T
     SCEP_ENROLL_LISTEN: '127.0.0.1:0',
     SCEP_ENROLL_TLS_LISTEN: '127.0.0.1:0',
     SCEP_ACCOUNT: accountId,
+    // Nobody listens there: no test asks Microsoft.
+    SCEP_ENTRA_URL: 'http://127.0.0.1:9',
     ...env,
   });
   let running: RunningServer = await startServer(config, secrets, log, system);

@@ -160,7 +160,7 @@ test('a newer database is refused unchanged, even with a crashed log beside it',
     await copyFile(`${newer}-wal`, `${file}-wal`);
   }
   const log = await readFile(`${file}-wal`);
-  await assertRefusedUnchanged('newer', /newer version \(schema 7, this version knows 3\)\. Use that version or restore a backup/);
+  await assertRefusedUnchanged('newer', /newer version \(schema 7, this version knows 4\)\. Use that version or restore a backup/);
   assert.deepEqual(await readFile(`${file}-wal`), log);
 });
 
