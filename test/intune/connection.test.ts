@@ -5,10 +5,12 @@ import { join } from 'node:path';
 import { after, afterEach, before, describe, it } from 'node:test';
 import { encodePem } from '../../src/base/pki/pem.ts';
 import type { ConnectionStep } from '../../src/service/connection-test.ts';
+import { oidcKeyLimits } from '../../src/service/oidc-keys.ts';
 import { findFreePort, runCommand, settingsFor } from '../support/command.ts';
 import { createIntuneConnector, IntuneSubject } from '../support/intune-subject.ts';
 import type { FederatedCredential } from '../support/microsoft/directory.ts';
 import type { HttpAnswer } from '../support/raw-scep-client.ts';
+import { until } from '../support/waiting.ts';
 
 const names = ['Issuer', 'GraphToken', 'IntuneServices', 'IntuneToken', 'IntuneValidation'] as const;
 type Name = (typeof names)[number];
@@ -192,9 +194,13 @@ describe('a cache in front of the issuer', () => {
       const { answer } = await cached.call('POST', pathOf(cached.connector.Arn));
       return (answer['Steps'] as ConnectionStep[])[1];
     };
+    const newest = () =>
+      server.database.query.selectFrom('oidc_keys').select('created_at').orderBy('created_at', 'desc').executeTakeFirst();
     const days = async (count: number) => {
       server.advance(count * 86_400_000);
       await server.restart();
+      const dueBefore = server.now() - oidcKeyLimits.keyLifeMs;
+      await until(async () => ((await newest())?.created_at ?? 0) > dueBefore, 'the next key is made when it is due');
     };
     // The first key, its successor published, then signing, then alone.
     for (const count of [0, 90, 1, 1, 1, 1, 1]) {
