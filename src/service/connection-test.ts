@@ -2,9 +2,9 @@
 import { decodeProtectedHeader } from 'jose';
 import { z } from 'zod';
 import { generatePrivateKey } from '../backends/ca/embedded-ca.ts';
-import { type EntraClient, parseJson } from '../backends/intune/entra.ts';
+import type { EntraClient } from '../backends/intune/entra.ts';
 import { MicrosoftError } from '../backends/intune/microsoft-error.ts';
-import { microsoftHttpLimits, type Transport } from '../backends/intune/microsoft-http.ts';
+import { microsoftHttpLimits, parseJson, type Transport } from '../backends/intune/microsoft-http.ts';
 import type { ConnectorRow, Database } from '../backends/store/database.ts';
 import { conflict, validationException } from '../base/errors.ts';
 import { createSigner } from '../base/pki/algorithms.ts';

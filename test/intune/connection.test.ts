@@ -22,17 +22,20 @@ before(async () => {
   credential = { issuer: '', subject: '', audience: '', ...subject.application.credentials[0] };
 });
 after(() => subject[Symbol.asyncDispose]());
-/** Everything is as it should be again. */
 afterEach(() => {
+  mend();
+  assert.deepEqual(subject.microsoft.violations, []);
+});
+
+/** Everything is as it should be again. */
+function mend(): void {
   const { application, microsoft, tenant } = subject;
   application.credentials = [credential];
   application.grant('scep_challenge_provider', 'Application.Read.All');
   tenant.applications.set(application.clientId, application);
   tenant.isIntuneProvisioned = true;
   microsoft.faults.clear();
-  microsoft.entra.keysKeptMs = 0;
-  assert.deepEqual(microsoft.violations, []);
-});
+}
 
 const pathOf = (arn: string) => `/scep-connector/v1/connectors/${encodeURIComponent(arn)}/connection-test`;
 
@@ -119,12 +122,7 @@ describe('TestConnection', () => {
     it(`names ${name}, and finds nothing once it is mended`, async () => {
       change();
       await assertFails(step, advice);
-      const { application, microsoft, tenant } = subject;
-      application.credentials = [credential];
-      application.grant('scep_challenge_provider', 'Application.Read.All');
-      tenant.applications.set(application.clientId, application);
-      tenant.isIntuneProvisioned = true;
-      microsoft.faults.clear();
+      mend();
       assert.ok((await walk()).every(({ Outcome }) => Outcome !== 'FAILED'));
     });
   }

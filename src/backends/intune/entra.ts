@@ -4,7 +4,7 @@ import { z } from 'zod';
 import type { System } from '../../base/system.ts';
 import { entraError } from './entra-errors.ts';
 import { MicrosoftError } from './microsoft-error.ts';
-import type { MicrosoftAnswer, Transport } from './microsoft-http.ts';
+import { type MicrosoftAnswer, parseJson, type Transport } from './microsoft-http.ts';
 import { RetryTimes } from './retry-times.ts';
 
 export const entraLimits = {
@@ -139,15 +139,6 @@ export class Entra {
       if (error !== undefined) return entraError(error.error_codes, error.error_description);
     }
     return this.#retryTimes.outage(connectorId, 'Entra ID', answer);
-  }
-}
-
-/** Undefined when it is no JSON of that form. */
-export function parseJson<Form extends z.ZodType>(form: Form, text: string): z.output<Form> | undefined {
-  try {
-    return form.safeParse(JSON.parse(text)).data;
-  } catch {
-    return undefined;
   }
 }
 

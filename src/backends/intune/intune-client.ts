@@ -1,9 +1,9 @@
 /** Intune's services for certificate authorities: requests validated, certificates and failures notified, revocation requests taken and answered. */
 import { z } from 'zod';
 import type { System } from '../../base/system.ts';
-import { type AccessToken, Entra, type EntraClient, parseJson, type TakeTime } from './entra.ts';
+import { type AccessToken, Entra, type EntraClient, type TakeTime } from './entra.ts';
 import { MicrosoftError, shownText } from './microsoft-error.ts';
-import { type MicrosoftAnswer, microsoftHttpLimits, type Transport } from './microsoft-http.ts';
+import { type MicrosoftAnswer, microsoftHttpLimits, parseJson, type Transport } from './microsoft-http.ts';
 import { RetryTimes } from './retry-times.ts';
 import { isDenied, type ServiceMap, ServiceMaps, type ServiceName, serviceNames } from './service-maps.ts';
 

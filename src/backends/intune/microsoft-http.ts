@@ -1,4 +1,5 @@
 /** Requests to Microsoft's services over HTTPS: bounded in time and size, and never sent on to where an answer points. */
+import type { z } from 'zod';
 import { MicrosoftError, type MicrosoftService } from './microsoft-error.ts';
 
 export const microsoftHttpLimits = {
@@ -69,6 +70,15 @@ function networkReason(error: unknown): string {
   const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
   if (!(cause instanceof Error)) return 'unknown';
   return 'code' in cause && typeof cause.code === 'string' ? cause.code : cause.message;
+}
+
+/** Undefined when it is no JSON of that form. */
+export function parseJson<Form extends z.ZodType>(form: Form, text: string): z.output<Form> | undefined {
+  try {
+    return form.safeParse(JSON.parse(text)).data;
+  } catch {
+    return undefined;
+  }
 }
 
 /** Whether the host is, or is below, one of those that a bearer token may be sent to. */

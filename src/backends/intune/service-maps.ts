@@ -3,9 +3,9 @@ import { LRUCache } from 'lru-cache';
 import { z } from 'zod';
 import { isSafeUrl } from '../../base/microsoft-clouds.ts';
 import type { System } from '../../base/system.ts';
-import { type AccessToken, type Entra, type EntraClient, parseJson, type TakeTime } from './entra.ts';
+import { type AccessToken, type Entra, type EntraClient, type TakeTime } from './entra.ts';
 import { MicrosoftError } from './microsoft-error.ts';
-import { isAllowedHost, type MicrosoftAnswer, type Transport } from './microsoft-http.ts';
+import { isAllowedHost, type MicrosoftAnswer, parseJson, type Transport } from './microsoft-http.ts';
 import { RetryTimes } from './retry-times.ts';
 
 export const serviceMapLimits = {
