@@ -1,4 +1,6 @@
 /** A device in the simulation: asks for a certificate as Intune's devices do, comes back when it is told to, and begins anew when it is refused or has waited too long. */
+import { extKeyUsageExtension } from '../../src/base/pki/extensions.ts';
+import { Oid } from '../../src/base/pki/oids.ts';
 import { parseCertificationRequest } from '../../src/base/pki/pkcs10.ts';
 import { PkiError } from '../../src/base/pki/pki-error.ts';
 import { fingerprint } from '../../src/base/pki/x509.ts';
@@ -6,7 +8,7 @@ import type { EnrolmentOutcome, EnrolmentRequest } from '../../src/service/scep-
 import type { Random } from '../fuzz/random.ts';
 import type { Device as ManagedDevice, Profile } from '../support/microsoft/directory.ts';
 import { rsaKey } from '../support/pki-fixtures.ts';
-import { challengePassword, createDevice, encodeCsr } from '../support/scep-messages.ts';
+import { challengePassword, createDevice, encodeCsr, extensionRequest } from '../support/scep-messages.ts';
 import { worldNow } from '../support/vector-identities.ts';
 import type { IntuneWorld } from './intune-world.ts';
 
@@ -87,7 +89,10 @@ export class SimulatedDevice {
     const signer = signers.get(name);
     if (signer === undefined) throw new Error(`there is no key ${name}`);
     const challenge = this.#world.tenant.createChallenge({ device: this.#managed, profile: this.#profile });
-    const der = encodeCsr({ subject: `CN=${this.name}`, key: signer.privateKey, attributes: [challengePassword(challenge)] });
+    // What Intune does not look at here, and the connector's policy refuses: Intune is told of a failure.
+    const refused = this.#random.chance(0.3) ? [extensionRequest(extKeyUsageExtension([Oid.codeSigning]))] : [];
+    const attributes = [challengePassword(challenge), ...refused];
+    const der = encodeCsr({ subject: `CN=${this.name}`, key: signer.privateKey, attributes });
     this.#attempts = 0;
     const transactionID = `${this.name}-${++this.#requests}`;
     return { transactionID, signer: signer.certificate, csr: parseCertificationRequest(der), source: '198.18.0.1', digest: 'SHA-256' };

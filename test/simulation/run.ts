@@ -10,7 +10,7 @@ const usage = `usage: npm run simulate -- [intune] [--seed N] [--seeds K]
 
 intune: devices enrol through an INTUNE connector while every call to Entra ID, Microsoft Graph and Intune, the authority's signature and the
 process itself fail in turn. Never may a device have a certificate that Intune does not know of, a transaction two certificates, or a device be
-stuck once the trouble has ended. With ${troublesCount} seeds in a row every fault comes at the first, second and third call of each kind. The
+stuck once the trouble has ended. With ${troublesCount} seeds in a row every fault is laid at the first, second and third call of each kind. The
 same seed gives the same run, but for which of two copies of a request that are under way at once is the first. Exit status 1 on a finding;
 the last line is a summary.`;
 
