@@ -12,6 +12,7 @@ import { parseNameString } from '../base/pki/name.ts';
 import { createCertificationRequest } from '../base/pki/pkcs10.ts';
 import { publicKeyOf } from '../base/pki/public-key.ts';
 import type { Principal } from '../base/resources.ts';
+import { SingleFlight } from '../base/single-flight.ts';
 import type { System } from '../base/system.ts';
 import { getConnectorRow } from './connectors.ts';
 import { type IntuneAccess, intuneConnectorOf } from './intune-access.ts';
@@ -45,7 +46,7 @@ const keySet = z.object({ keys: z.array(z.object({ kid: z.string() })) });
 export class ConnectionTest {
   readonly #parts: ConnectionTestParts;
   /** Of one connector there is one at a time: whoever asks meanwhile is told the same. */
-  readonly #underWay = new Map<string, Promise<ConnectionStep[]>>();
+  readonly #walks = new SingleFlight<ConnectionStep[]>();
 
   constructor(parts: ConnectionTestParts) {
     this.#parts = parts;
@@ -60,11 +61,7 @@ export class ConnectionTest {
       throw validationException('Only INTUNE connectors have a connection to test.', 'INVALID_CONNECTOR_TYPE');
     }
     if (row.status !== 'ACTIVE') throw conflict('Connector', ConnectorArn, `The connector is ${row.status}, not ACTIVE.`);
-    const { connectorId } = connector;
-    const underWay =
-      this.#underWay.get(connectorId) ?? this.#walk(connector, this.#parts.issuerOf(row)).finally(() => this.#underWay.delete(connectorId));
-    this.#underWay.set(connectorId, underWay);
-    return { Steps: await underWay };
+    return { Steps: await this.#walks.run(connector.connectorId, () => this.#walk(connector, this.#parts.issuerOf(row))) };
   }
 
   /** Whether Entra ID can fetch the issuer's keys is Entra ID's to say: the other steps go on whatever the first finds. */

@@ -25,6 +25,7 @@ import {
 import { formatName } from '../base/pki/name.ts';
 import { parseCertificate } from '../base/pki/x509.ts';
 import { connectorArn } from '../base/resources.ts';
+import { SingleFlight } from '../base/single-flight.ts';
 import type { System } from '../base/system.ts';
 import type { Audit } from './audit.ts';
 import { type IntuneAccess, intuneConnectorOf } from './intune-access.ts';
@@ -73,7 +74,7 @@ interface IntuneNotificationsParts {
 export class IntuneNotifications extends StepLoop {
   readonly #parts: IntuneNotificationsParts;
   /** Of this process: copies of one request wait for the same attempt. */
-  readonly #underWay = new Map<string, Promise<void>>();
+  readonly #deliveries = new SingleFlight<void>();
 
   constructor(parts: IntuneNotificationsParts) {
     const { notificationsPerStepMax: itemsPerStepMax, intervalMs } = intuneNotificationLimits;
@@ -110,11 +111,7 @@ export class IntuneNotifications extends StepLoop {
    * notice.
    */
   async deliver(transactionRowId: string): Promise<void> {
-    const underWay = this.#underWay.get(transactionRowId);
-    if (underWay !== undefined) return underWay;
-    const delivery = this.#deliver(transactionRowId).finally(() => this.#underWay.delete(transactionRowId));
-    this.#underWay.set(transactionRowId, delivery);
-    return delivery;
+    return this.#deliveries.run(transactionRowId, () => this.#deliver(transactionRowId));
   }
 
   async #deliver(transactionRowId: string): Promise<void> {

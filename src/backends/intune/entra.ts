@@ -1,6 +1,7 @@
 /** Tokens of Entra ID by workload identity federation: an assertion of the connector's own issuer in place of a client secret. */
 import { LRUCache } from 'lru-cache';
 import { z } from 'zod';
+import { SingleFlight } from '../../base/single-flight.ts';
 import type { System } from '../../base/system.ts';
 import { entraError } from './entra-errors.ts';
 import { MicrosoftError } from './microsoft-error.ts';
@@ -53,7 +54,7 @@ export class Entra {
   readonly #parts: EntraParts;
   readonly #tokens = new LRUCache<string, AccessToken>({ max: entraLimits.tokensMax });
   /** However many wait for a token, one request is under way. */
-  readonly #underWay = new Map<string, Promise<AccessToken>>();
+  readonly #fetches = new SingleFlight<AccessToken>();
   readonly #retryTimes: RetryTimes;
 
   constructor(parts: EntraParts) {
@@ -84,16 +85,11 @@ export class Entra {
 
   #fetchOnce(client: EntraClient, scope: string, takeTime: TakeTime): Promise<AccessToken> {
     const key = keyOf(client, scope);
-    const underWay = this.#underWay.get(key);
-    if (underWay !== undefined) return underWay;
-    const fetched = this.#fetch(client, scope, takeTime)
-      .then(token => {
-        this.#tokens.set(key, token);
-        return token;
-      })
-      .finally(() => this.#underWay.delete(key));
-    this.#underWay.set(key, fetched);
-    return fetched;
+    return this.#fetches.run(key, async () => {
+      const token = await this.#fetch(client, scope, takeTime);
+      this.#tokens.set(key, token);
+      return token;
+    });
   }
 
   /** learn.microsoft.com "OAuth 2.0 client credentials flow", third case: access token request with a federated credential. */

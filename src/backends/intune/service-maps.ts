@@ -2,6 +2,7 @@
 import { LRUCache } from 'lru-cache';
 import { z } from 'zod';
 import { isSafeUrl } from '../../base/microsoft-clouds.ts';
+import { SingleFlight } from '../../base/single-flight.ts';
 import type { System } from '../../base/system.ts';
 import { type AccessToken, type Entra, type EntraClient, type TakeTime } from './entra.ts';
 import { MicrosoftError } from './microsoft-error.ts';
@@ -43,7 +44,7 @@ export class ServiceMaps {
   readonly #scope: string;
   readonly #maps = new LRUCache<string, { map: ServiceMap; endsAt: number }>({ max: serviceMapLimits.mapsMax });
   /** However many wait, one request is under way. */
-  readonly #underWay = new Map<string, Promise<ServiceMap>>();
+  readonly #discoveries = new SingleFlight<ServiceMap>();
   readonly #retryTimes: RetryTimes;
 
   constructor(parts: ServiceMapsParts) {
@@ -63,16 +64,11 @@ export class ServiceMaps {
   /** A new one, whatever there is. Throws MicrosoftError. */
   async fetchMap(client: EntraClient, takeTime: TakeTime): Promise<ServiceMap> {
     const { connectorId } = client;
-    const underWay = this.#underWay.get(connectorId);
-    if (underWay !== undefined) return underWay;
-    const discovered = this.#discover(client, takeTime)
-      .then(map => {
-        this.#maps.set(connectorId, { map, endsAt: this.#parts.system.now() + serviceMapLimits.lifeMs });
-        return map;
-      })
-      .finally(() => this.#underWay.delete(connectorId));
-    this.#underWay.set(connectorId, discovered);
-    return discovered;
+    return this.#discoveries.run(connectorId, async () => {
+      const map = await this.#discover(client, takeTime);
+      this.#maps.set(connectorId, { map, endsAt: this.#parts.system.now() + serviceMapLimits.lifeMs });
+      return map;
+    });
   }
 
   /** A map that leads nowhere any more. Another's newer one stays. */
